@@ -1,0 +1,41 @@
+import { configure, type LogRecord, type Sink } from "@logtape/logtape";
+
+/** How much a program says. */
+export interface LogOptions {
+  /** Debug lines as well. */
+  verbose?: boolean;
+  /** One JSON object a line, for scripts. */
+  json?: boolean;
+}
+
+function textOf(record: LogRecord): string {
+  return record.message.map((part) => typeof part === "string" ? part : String(part)).join("");
+}
+
+function plainLine(record: LogRecord): string {
+  const time = new Date(record.timestamp).toTimeString().slice(0, 8);
+  return `${time} ${record.level === "info" ? "" : `${record.level}: `}${textOf(record)}`;
+}
+
+function jsonLine(record: LogRecord): string {
+  return JSON.stringify({
+    time: new Date(record.timestamp).toISOString(),
+    level: record.level,
+    logger: record.category.join("."),
+    text: textOf(record),
+  });
+}
+
+/** Sends log lines to stderr; stdout is for what a program was asked for. Once per isolate. */
+export async function configureLog({ verbose = false, json = false }: LogOptions): Promise<void> {
+  const line = json ? jsonLine : plainLine;
+  const stderr: Sink = (record) => console.error(line(record));
+  await configure({
+    reset: true,
+    sinks: { stderr },
+    loggers: [
+      { category: "sleap-rtc", sinks: ["stderr"], lowestLevel: verbose ? "debug" : "info" },
+      { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "warning" },
+    ],
+  });
+}

@@ -1,0 +1,64 @@
+/** What the three command lines have in common. */
+import { Command, CommanderError } from "commander";
+import manifest from "../deno.json" with { type: "json" };
+import { ConfigError, errorText, UserError } from "./user_error.ts";
+
+/** Exit code for a command line that is not understood. */
+const USAGE = 2;
+
+/** A program with version, and help that ends with examples. */
+export function createProgram(name: string, description: string, examples: string): Command {
+  return new Command(name)
+    .description(description)
+    .version(manifest.version)
+    .allowExcessArguments(false)
+    .showHelpAfterError("hint: see --help")
+    .addHelpText("after", `\nExamples:\n${examples}`)
+    .exitOverride();
+}
+
+/** Parses the arguments and runs the action they name; returns the exit code. What goes wrong is on stderr. */
+export async function runProgram(program: Command, args: readonly string[]): Promise<number> {
+  try {
+    // `deno task NAME -- ARGUMENTS` hands on the dashes as well.
+    await program.parseAsync(args[0] === "--" ? args.slice(1) : args, { from: "user" });
+    return 0;
+  } catch (error) {
+    // commander has said what is wrong, or shown what was asked for
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+    if (error instanceof ExitCode) return error.code;
+    return reportError(error);
+  }
+}
+
+/** Thrown by an action that has said everything and ends with an exit code other than 0. */
+export class ExitCode extends Error {
+  readonly code: number;
+
+  constructor(code: number) {
+    super(`exit code ${code}`);
+    this.code = code;
+  }
+}
+
+/** Says on stderr what went wrong, and what to do about it; returns the exit code. */
+export function reportError(error: unknown): number {
+  console.error(`error: ${errorText(error)}`);
+  if (!(error instanceof UserError)) return 1;
+  if (error.hint !== undefined) console.error(`hint: ${error.hint}`);
+  return error.exitCode;
+}
+
+/** Calls `stop` at Ctrl-C or a polite kill; returns what takes the handlers away again. */
+export function onStopSignal(stop: () => void): () => void {
+  // Windows has no SIGTERM.
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  for (const signal of signals) Deno.addSignalListener(signal, stop);
+  return () => signals.forEach((signal) => Deno.removeSignalListener(signal, stop));
+}
+
+/** A whole number from the command line. Throws {@link ConfigError}. */
+export function parseWholeNumber(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new ConfigError(`expected a whole number, found "${text}"`);
+}

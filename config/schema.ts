@@ -1,0 +1,140 @@
+/** The shape of `sleap-rtc.toml`; defaults stand next to the fields. */
+import { z } from "zod";
+
+const url = (protocols: readonly string[]): z.ZodString =>
+  z.string().refine(
+    (text) => URL.canParse(text) && protocols.includes(new URL(text).protocol),
+    `a URL beginning with ${protocols.map((each) => `${each}//`).join(" or ")}`,
+  );
+
+const nonEmpty = z.string().min(1, "a text that is not empty");
+
+const command = z.array(nonEmpty).min(
+  1,
+  'a list: the program first, then its arguments, e.g. ["sleap-nn", "train"]',
+);
+
+const environment = z.strictObject({
+  signaling_websocket: url(["ws:", "wss:"]).optional(),
+  signaling_http: url(["http:", "https:"]).optional(),
+});
+
+/** Whether a text is an address such as `s3://bucket` and not a path. */
+export function hasScheme(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]+:\/\//i.test(text);
+}
+
+/** Whether a text is `s3://bucket` or `s3://bucket/prefix`, the bucket named by the rules of AWS. */
+export function isS3Path(text: string): boolean {
+  const [, prefix] = /^s3:\/\/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:\/(.*))?$/s.exec(text) ?? [undefined, "."];
+  if (prefix === undefined || prefix === "") return true;
+  // deno-lint-ignore no-control-regex -- control characters are what is refused
+  return !/(?:^|\/)\.{0,2}\/|(?:^|\/)\.{1,2}$|[\x00-\x1f\x7f]/.test(prefix);
+}
+
+const storagePath = nonEmpty.refine(
+  (text) => !hasScheme(text) || isS3Path(text),
+  "a path, or s3://bucket or s3://bucket/prefix with a bucket of 3 to 63 letters a-z, digits, '.' and '-'",
+);
+
+const localPath = nonEmpty.refine((text) => !hasScheme(text), "a path of this machine");
+
+/** One place, or one per operating system, so that a whole lab can share one file. */
+const basePath = z.union([
+  storagePath,
+  z.strictObject({
+    linux: storagePath.optional(),
+    darwin: storagePath.optional(),
+    windows: storagePath.optional(),
+  }),
+], 'a path, or { darwin = "/Volumes/lab", linux = "/mnt/vast" }');
+
+const storage = z.strictObject({
+  base_path: basePath,
+  type: z.string().default("local"),
+  description: z.string().default(""),
+  /** Whether jobs are kept to the folder of the user that they name. */
+  confine_to_user_subdir: z.boolean("true or false").default(false),
+});
+
+/** What a backend may be called: the name travels. */
+export const BACKEND_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+/** {@link BACKEND_NAME} in words. */
+export const BACKEND_NAME_RULE = "letters, digits, '_', '.' and '-' in a backend's name";
+
+/**
+ * What a recognised line `sleap-nn train` becomes (PROTOCOL.md section 12.1). `{config}` and `{run_name}` are filled in.
+ */
+export const TRAIN_COMMAND: readonly string[] = [
+  "sleap-nn",
+  "train",
+  "--config-name",
+  "{config}",
+  "--config-dir",
+  ".",
+  "trainer_config.ckpt_dir=models",
+  "trainer_config.run_name={run_name}",
+  "trainer_config.zmq.controller_port=9000",
+  "trainer_config.zmq.publish_port=9001",
+  "trainer_config.train_data_loader.num_workers=0",
+  "trainer_config.val_data_loader.num_workers=0",
+];
+
+/** What a recognised line `sleap-nn track` becomes (PROTOCOL.md section 13.2). `{arguments}` becomes those of the line. */
+export const TRACK_COMMAND: readonly string[] = ["sleap-nn", "track", "{arguments}"];
+
+/**
+ * Environment variables that a job sees where the worker has them. Those of the dynamic linker (`LD_*`) are not
+ * among them: the sandbox refuses to pass them on.
+ */
+export const JOB_ENVIRONMENT: readonly string[] = [
+  "PATH",
+  "HOME",
+  "USER",
+  "LANG",
+  "LC_ALL",
+  "TZ",
+  "TMPDIR",
+  "XDG_CACHE_HOME",
+  "CUDA_VISIBLE_DEVICES",
+  "CUDA_HOME",
+  "NVIDIA_VISIBLE_DEVICES",
+  "CONDA_PREFIX",
+  "VIRTUAL_ENV",
+  "OMP_NUM_THREADS",
+];
+
+const job = (
+  fallback: readonly string[],
+): z.ZodPrefault<z.ZodObject<{ command: z.ZodDefault<typeof command> }>> =>
+  z.strictObject({ command: command.default([...fallback]) }).prefault({});
+
+/** The whole file. */
+export const fileSchema = z.strictObject({
+  default: z.strictObject({
+    /** Seconds to wait for the signaling server and for a worker's answer. */
+    connection_timeout: z.number("a number of seconds above 0").positive("a number of seconds above 0")
+      // Timers take at most 24.8 days and fire at once beyond that.
+      .max(86_400, "a number of seconds above 0, at most 86400 (a day)").default(30),
+  }).prefault({}),
+  environments: z.record(z.string(), environment).default({}),
+  storage: z.record(z.string().regex(BACKEND_NAME, BACKEND_NAME_RULE), storage).default({}),
+  worker: z.strictObject({
+    /** Where packages are unpacked and run; default: a private folder in the system's temporary folder. */
+    scratch: localPath.optional(),
+    /** Names of further environment variables that jobs see. */
+    job_environment: z.array(nonEmpty).default([]),
+    jobs: z.strictObject({ train: job(TRAIN_COMMAND), track: job(TRACK_COMMAND) }).prefault({}),
+  }).prefault({}),
+  client: z.strictObject({
+    /** Backend that packages are copied into when several would do. */
+    storage_backend: nonEmpty.optional(),
+    /** Folder below the backend in which copies are made. */
+    user_subdir: nonEmpty.optional(),
+    /** Where results go; default: the folder of the package. */
+    output_dir: localPath.optional(),
+  }).prefault({}),
+});
+
+/** The content of a file, defaults filled in. */
+export type FileContent = z.infer<typeof fileSchema>;

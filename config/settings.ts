@@ -1,0 +1,51 @@
+/** The settings as a list, for people and scripts that want to see them. */
+import { type ConfigFlags, realSurroundings, type Surroundings, traceConfig } from "./load.ts";
+import { withoutCredentials } from "./mistake.ts";
+
+/** One effective value. */
+export interface Setting {
+  /** As in the file, e.g. `storage.vast.base_path`; those that no file has: `file`, `environment`, … */
+  key: string;
+  /** Undefined when it is not set and has no default. */
+  value: string | number | boolean | readonly string[] | undefined;
+  /** `default`, `file sleap-rtc.toml:12`, `environment SLEAP_RTC_ENV`, `--shared-storage-root`, `detected`, … */
+  source: string;
+}
+
+/** The effective settings of a machine. */
+export interface ExplainedConfig {
+  settings: readonly Setting[];
+  /** What a person should know about how they came about. */
+  notices: readonly string[];
+}
+
+/** All effective values without user and password of addresses, each with where it came from. Throws as `loadConfig` does. */
+export function explainConfig(
+  flags: ConfigFlags = {},
+  surroundings: Surroundings = realSurroundings(),
+): ExplainedConfig {
+  const { config, sources } = traceConfig(flags, surroundings);
+  const values: [string, Setting["value"]][] = [
+    ["file", config.file],
+    ["environment", config.environment],
+    ["signaling_websocket", withoutCredentials(config.signalingWebsocket)],
+    ["signaling_http", withoutCredentials(config.signalingHttp)],
+    ["default.connection_timeout", config.connectionTimeout],
+    ["shared_storage_root", config.sharedStorageRoot],
+    ...config.storage.flatMap((entry): [string, Setting["value"]][] => [
+      [`storage.${entry.name}.base_path`, entry.basePath],
+      [`storage.${entry.name}.type`, entry.type],
+      [`storage.${entry.name}.description`, entry.description],
+      [`storage.${entry.name}.confine_to_user_subdir`, entry.confineToUserSubdir],
+    ]),
+    ["worker.scratch", config.worker.scratch],
+    ["worker.job_environment", config.worker.jobEnvironment],
+    ["worker.jobs.train.command", config.worker.trainCommand],
+    ["worker.jobs.track.command", config.worker.trackCommand],
+    ["client.storage_backend", config.client.storageBackend],
+    ["client.user_subdir", config.client.userSubdir],
+    ["client.output_dir", config.client.outputDir],
+  ];
+  const settings = values.map(([key, value]) => ({ key, value, source: sources.get(key) ?? "default" }));
+  return { settings, notices: config.notices };
+}

@@ -1,0 +1,9 @@
+import manifest from "../deno.json" with { type: "json" };
+import { SAME_STORAGE } from "./storage_proof.ts";
+import type { Extension } from "./signaling.ts";
+
+/** Version of this program. */
+export const VERSION: string = manifest.version;
+
+/** What this program's peers tell each other in offer and answer; see `extensionSchema`. */
+export const EXTENSION: Extension = { version: VERSION, features: [SAME_STORAGE] };

@@ -1,0 +1,254 @@
+/**
+ * Text messages of the data channel: `TYPE` or `TYPE::arg1::arg2…`, matched at the start only.
+ * Source: PROTOCOL.md sections 10 and 17.
+ */
+
+/** The ten bytes of a keep-alive; a binary message equal to them is never file data. */
+export const KEEP_ALIVE: Uint8Array<ArrayBuffer> = new TextEncoder().encode("KEEP_ALIVE");
+
+/** No message may be larger, in bytes: the limit of the Python peers (PROTOCOL.md section 9.5). */
+export const MAX_MESSAGE_BYTES = 65_536;
+
+/** Whether a package is for training or for inference. */
+export type PackageType = "train" | "track";
+
+/** What a peer can say in text. `LOG` stands for everything that is no message: raw output of a job. */
+export type Message =
+  | { type: "STORAGE_BACKEND"; name: string }
+  | { type: "USER_SUBDIR"; subdir: string }
+  | { type: "JOB_ID"; id: string }
+  /** `hint` is `True`/`False` (the gui flag) from a client, a folder name from a worker. */
+  | { type: "FILE_META"; name: string; size: number; hint: string }
+  | { type: "SHARED_INPUT_PATH"; path: string }
+  | { type: "SHARED_OUTPUT_PATH"; path: string }
+  | { type: "SHARED_STORAGE_JOB"; command: string }
+  | { type: "PACKAGE_TYPE"; kind: PackageType }
+  | { type: "OUTPUT_DIR"; dir: string }
+  | { type: "END_OF_FILE" }
+  | { type: "ZMQ_CTRL"; text: string }
+  /** Ours: JSON of a `Challenge`, about the input path just validated. */
+  | { type: "STORAGE_PROOF"; json: string }
+  /** Ours: the file is the same; `nonce` is what the nonce file holds, empty without one. */
+  | { type: "STORAGE_PROVEN"; nonce: string }
+  /** Ours: the file is another; the text says in what. */
+  | { type: "STORAGE_DIFFERS"; text: string }
+  | { type: "PATH_VALIDATED"; what: string }
+  | { type: "BACKEND_NOT_AVAILABLE"; name: string }
+  | { type: "PATH_ERROR"; text: string }
+  | { type: "TRAIN_JOB_START"; name: string }
+  | { type: "TRAIN_JOB_END"; name: string }
+  | { type: "TRAIN_JOB_ERROR"; name: string; code: number }
+  | { type: "TRAINING_JOBS_DONE" }
+  | { type: "PROGRESS_REPORT"; text: string }
+  /** `path` is relative; `totalMb` in 10^6 bytes. */
+  | { type: "JOB_COMPLETE"; id: string; path: string; fileCount?: number; totalMb?: number }
+  | { type: "JOB_FAILED"; id?: string; text: string }
+  | { type: "INFERENCE_START" }
+  | { type: "INFERENCE_JOB_START"; name: string }
+  | { type: "TRACK_LOG"; line: string }
+  | { type: "INFERENCE_JOB_END"; name: string }
+  | { type: "INFERENCE_JOB_ERROR"; name: string; code: number }
+  | { type: "INFERENCE_JOBS_DONE" }
+  | { type: "INFERENCE_ERROR"; text: string }
+  | { type: "LOG"; text: string };
+
+/** A text that begins like a message but breaks its rules. */
+export interface Malformed {
+  type: "MALFORMED";
+  keyword: string;
+  /** What was found and what was expected. */
+  reason: string;
+}
+
+type Parser = (rest: string) => Message | string;
+
+const count = (text: string): number | undefined => /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+
+function parseFileMeta(rest: string): Message | string {
+  const found = /^(.+):(\d+):([^:]*)$/s.exec(rest);
+  const size = found ? count(found[2]!) : undefined;
+  if (!found || size === undefined) return "expected {name}:{size in bytes}:{hint}";
+  return { type: "FILE_META", name: found[1]!, size, hint: found[3]! };
+}
+
+function parsePackageType(rest: string): Message | string {
+  if (rest !== "train" && rest !== "track") return 'expected "train" or "track"';
+  return { type: "PACKAGE_TYPE", kind: rest };
+}
+
+function parseExit(type: "TRAIN_JOB_ERROR" | "INFERENCE_JOB_ERROR"): Parser {
+  return (rest) => {
+    const found = /^(.*)::(-?\d{1,9})$/s.exec(rest);
+    return found ? { type, name: found[1]!, code: Number(found[2]) } : "expected {name}::{exit code}";
+  };
+}
+
+function parseJobComplete(rest: string): Message | string {
+  const [id, path, files, megabytes] = rest.split("::");
+  if (!id || path === undefined) return "expected {job id}::{relative path}";
+  const fileCount = files === undefined ? undefined : count(files);
+  const totalMb = megabytes !== undefined && /^\d/.test(megabytes) ? Number(megabytes) : undefined;
+  return {
+    type: "JOB_COMPLETE",
+    id,
+    path,
+    ...(fileCount === undefined ? {} : { fileCount }),
+    ...(totalMb === undefined || !Number.isFinite(totalMb) ? {} : { totalMb }),
+  };
+}
+
+/** One argument is a text, two or more are id and text (PROTOCOL.md section 17, item 3). */
+function parseJobFailed(rest: string): Message | string {
+  const cut = rest.indexOf("::");
+  if (cut < 0) return { type: "JOB_FAILED", text: rest };
+  return { type: "JOB_FAILED", id: rest.slice(0, cut), text: rest.slice(cut + 2) };
+}
+
+/** Messages with arguments, by keyword. */
+const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
+  ["STORAGE_BACKEND", (name) => ({ type: "STORAGE_BACKEND", name })],
+  ["USER_SUBDIR", (subdir) => ({ type: "USER_SUBDIR", subdir })],
+  ["JOB_ID", (id) => ({ type: "JOB_ID", id })],
+  ["FILE_META", parseFileMeta],
+  ["SHARED_INPUT_PATH", (path) => ({ type: "SHARED_INPUT_PATH", path })],
+  ["SHARED_OUTPUT_PATH", (path) => ({ type: "SHARED_OUTPUT_PATH", path })],
+  ["SHARED_STORAGE_JOB", (command) => ({ type: "SHARED_STORAGE_JOB", command })],
+  ["PACKAGE_TYPE", parsePackageType],
+  ["OUTPUT_DIR", (dir) => ({ type: "OUTPUT_DIR", dir })],
+  ["ZMQ_CTRL", (text) => ({ type: "ZMQ_CTRL", text })],
+  ["STORAGE_PROOF", (json) => ({ type: "STORAGE_PROOF", json })],
+  ["STORAGE_PROVEN", (nonce) => ({ type: "STORAGE_PROVEN", nonce })],
+  ["STORAGE_DIFFERS", (text) => ({ type: "STORAGE_DIFFERS", text })],
+  ["PATH_VALIDATED", (what) => ({ type: "PATH_VALIDATED", what })],
+  ["BACKEND_NOT_AVAILABLE", (name) => ({ type: "BACKEND_NOT_AVAILABLE", name })],
+  ["PATH_ERROR", (text) => ({ type: "PATH_ERROR", text })],
+  ["TRAIN_JOB_START", (name) => ({ type: "TRAIN_JOB_START", name })],
+  ["TRAIN_JOB_END", (name) => ({ type: "TRAIN_JOB_END", name })],
+  ["TRAIN_JOB_ERROR", parseExit("TRAIN_JOB_ERROR")],
+  ["PROGRESS_REPORT", (text) => ({ type: "PROGRESS_REPORT", text })],
+  ["JOB_COMPLETE", parseJobComplete],
+  ["JOB_FAILED", parseJobFailed],
+  ["INFERENCE_JOB_START", (name) => ({ type: "INFERENCE_JOB_START", name })],
+  ["INFERENCE_JOB_END", (name) => ({ type: "INFERENCE_JOB_END", name })],
+  ["INFERENCE_JOB_ERROR", parseExit("INFERENCE_JOB_ERROR")],
+  ["INFERENCE_ERROR", (text) => ({ type: "INFERENCE_ERROR", text })],
+]);
+
+/** Messages that are one word, matched whole. */
+const WORDS = ["END_OF_FILE", "TRAINING_JOBS_DONE", "INFERENCE_START", "INFERENCE_JOBS_DONE"] as const;
+
+/** The message in a text. Never throws: a text that is no message is `LOG`, a broken one `MALFORMED`. */
+export function parseMessage(text: string): Message | Malformed {
+  const word = WORDS.find((each) => each === text);
+  if (word) return { type: word };
+  if (text.startsWith("TRACK_LOG:")) return { type: "TRACK_LOG", line: text.slice("TRACK_LOG:".length) };
+  const cut = text.indexOf("::");
+  const parse = cut < 0 ? undefined : PARSERS.get(text.slice(0, cut));
+  if (!parse) return { type: "LOG", text };
+  const keyword = text.slice(0, cut);
+  const rest = text.slice(cut + 2);
+  const message = parse(rest);
+  if (typeof message !== "string") return message;
+  return { type: "MALFORMED", keyword, reason: `${message}, found ${JSON.stringify(rest.slice(0, 120))}` };
+}
+
+/** A message as the text that travels; `parseMessage` gives it back. */
+export function formatMessage(message: Message): string {
+  switch (message.type) {
+    case "LOG":
+      return message.text;
+    case "TRACK_LOG":
+      return `TRACK_LOG:${message.line}`;
+    case "FILE_META":
+      return `FILE_META::${message.name}:${message.size}:${message.hint}`;
+    default:
+      return [message.type, ...argumentsOf(message)].join("::");
+  }
+}
+
+/** The arguments behind a message's keyword, in their order. */
+function argumentsOf(
+  message: Exclude<Message, { type: "LOG" | "TRACK_LOG" | "FILE_META" }>,
+): (string | number)[] {
+  switch (message.type) {
+    case "STORAGE_BACKEND":
+    case "BACKEND_NOT_AVAILABLE":
+    case "TRAIN_JOB_START":
+    case "TRAIN_JOB_END":
+    case "INFERENCE_JOB_START":
+    case "INFERENCE_JOB_END":
+      return [message.name];
+    case "USER_SUBDIR":
+      return [message.subdir];
+    case "JOB_ID":
+      return [message.id];
+    case "SHARED_INPUT_PATH":
+    case "SHARED_OUTPUT_PATH":
+      return [message.path];
+    case "SHARED_STORAGE_JOB":
+      return [message.command];
+    case "PACKAGE_TYPE":
+      return [message.kind];
+    case "OUTPUT_DIR":
+      return [message.dir];
+    case "PATH_VALIDATED":
+      return [message.what];
+    case "STORAGE_PROOF":
+      return [message.json];
+    case "STORAGE_PROVEN":
+      return [message.nonce];
+    case "ZMQ_CTRL":
+    case "STORAGE_DIFFERS":
+    case "PATH_ERROR":
+    case "PROGRESS_REPORT":
+    case "INFERENCE_ERROR":
+      return [message.text];
+    case "TRAIN_JOB_ERROR":
+    case "INFERENCE_JOB_ERROR":
+      return [message.name, message.code];
+    case "JOB_COMPLETE":
+      return [message.id, message.path, message.fileCount, message.totalMb].filter((each) =>
+        each !== undefined
+      );
+    case "JOB_FAILED":
+      return message.id === undefined ? [message.text] : [message.id, message.text];
+    case "END_OF_FILE":
+    case "TRAINING_JOBS_DONE":
+    case "INFERENCE_START":
+    case "INFERENCE_JOBS_DONE":
+      return [];
+  }
+}
+
+/**
+ * Output of a job, made safe to send as raw text: cut into pieces of at most {@link MAX_MESSAGE_BYTES} bytes,
+ * and a piece that would be read as a message gets a blank in front.
+ */
+export function logTexts(text: string): string[] {
+  const isPlain = (piece: string): boolean => parseMessage(piece).type === "LOG" && piece !== "KEEP_ALIVE";
+  const pieces = cutText(text, MAX_MESSAGE_BYTES);
+  if (pieces.every(isPlain)) return pieces;
+  // One byte is left for the blank.
+  return cutText(text, MAX_MESSAGE_BYTES - 1).map((piece) => isPlain(piece) ? piece : ` ${piece}`);
+}
+
+/** Output of an inference job as messages, trailing blanks taken off (PROTOCOL.md section 12.4). */
+export function trackLogTexts(text: string): string[] {
+  const room = MAX_MESSAGE_BYTES - "TRACK_LOG:".length;
+  return cutText(text.trimEnd(), room).map((line) => formatMessage({ type: "TRACK_LOG", line }));
+}
+
+/** Cuts a text into pieces of at most so many UTF-8 bytes, never within a character; at least one piece. */
+export function cutText(text: string, maxBytes: number): string[] {
+  const bytes = new TextEncoder().encode(text);
+  if (bytes.length <= maxBytes) return [text];
+  const pieces: string[] = [];
+  for (let start = 0; start < bytes.length;) {
+    let end = Math.min(start + maxBytes, bytes.length);
+    // Continuation bytes are 10xxxxxx.
+    while (end < bytes.length && (bytes[end]! & 0xc0) === 0x80) end--;
+    pieces.push(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(start, end)));
+    start = end;
+  }
+  return pieces;
+}

@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { createProgram, ExitCode, onStopSignal, parseWholeNumber, runProgram } from "../../config/program.ts";
+import { ConfigError, errorText, UserError } from "../../config/user_error.ts";
+
+Deno.test.sanitizer({ ops: true, resources: true });
+
+/** Exit code and texts of a program whose action this is. */
+async function run(
+  args: readonly string[],
+  action: (options: { port?: number }) => void | Promise<void> = () => {},
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  let [stdout, stderr] = ["", ""];
+  const program = createProgram("prog", "does things", "  prog --port 5")
+    .option("--port <n>", "a port", parseWholeNumber)
+    .configureOutput({ writeOut: (text) => stdout += text, writeErr: (text) => stderr += text })
+    .action(action);
+  const said = console.error;
+  console.error = (text: string) => stderr += `${text}\n`;
+  try {
+    return { code: await runProgram(program, args), stdout, stderr };
+  } finally {
+    console.error = said;
+  }
+}
+
+Deno.test("an action that returns ends with 0", async () => {
+  let seen: number | undefined;
+  assert.equal((await run(["--port", "5"], ({ port }) => void (seen = port))).code, 0);
+  assert.equal(seen, 5);
+});
+
+Deno.test("help and version end with 0 and stand on stdout", async () => {
+  const help = await run(["--help"]);
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /Examples:\n {2}prog --port 5/);
+  const version = await run(["--version"]);
+  assert.equal(version.code, 0);
+  assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
+});
+
+Deno.test("a command line that is not understood ends with 2 and a hint", async () => {
+  for (const args of [["--nonsense"], ["extra"], ["--port"]]) {
+    const { code, stderr } = await run(args);
+    assert.equal(code, 2);
+    assert.match(stderr, /error: [\s\S]*hint: see --help/);
+  }
+});
+
+Deno.test("a flag that is no number ends with 2", async () => {
+  for (const text of ["x", "-1", "1.5", "1e3", "", " 1", "9999999999"]) {
+    const { code, stderr } = await run([`--port=${text}`]);
+    assert.equal(code, 2, text);
+    assert.match(stderr, /whole number/);
+  }
+});
+
+Deno.test("errors meant for people end with their code, and say what to do", async () => {
+  const failed = await run(
+    [],
+    () => Promise.reject(new UserError("it broke", { hint: "mend it", exitCode: 7 })),
+  );
+  assert.deepEqual(failed, { code: 7, stdout: "", stderr: "error: it broke\nhint: mend it\n" });
+  const config = await run([], () => {
+    throw new ConfigError("wrong");
+  });
+  assert.deepEqual(config, { code: 2, stdout: "", stderr: "error: wrong\n" });
+});
+
+Deno.test("any other error ends with 1, whatever was thrown", async () => {
+  for (const thrown of [new Error("oops"), "oops"]) {
+    const { code, stderr } = await run([], () => {
+      throw thrown;
+    });
+    assert.deepEqual([code, stderr], [1, "error: oops\n"]);
+  }
+});
+
+Deno.test("an action may end with a code and say nothing", async () => {
+  const ended = await run([], () => {
+    throw new ExitCode(3);
+  });
+  assert.deepEqual(ended, { code: 3, stdout: "", stderr: "" });
+});
+
+Deno.test("errors know their class, hint, code and cause", () => {
+  const cause = new Error("why");
+  const error = new ConfigError("text", { hint: "do", cause });
+  assert.deepEqual([error.name, error.hint, error.exitCode, error.cause], ["ConfigError", "do", 2, cause]);
+  assert.equal(new UserError("x").exitCode, 1);
+  assert.ok(!("cause" in new UserError("x")));
+  assert.equal(errorText(error), "text");
+  assert.equal(errorText(5), "5");
+});
+
+Deno.test({
+  name: "a polite kill calls back until the handlers are taken away",
+  ignore: Deno.build.os === "windows",
+  fn: async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const remove = onStopSignal(resolve);
+    // A signal handler alone does not keep a program alive.
+    const alive = setInterval(() => {}, 1_000);
+    Deno.kill(Deno.pid, "SIGTERM");
+    await promise;
+    clearInterval(alive);
+    remove();
+  },
+});
