@@ -1,0 +1,190 @@
+import { basename } from "node:path";
+import { WorkerLostError } from "./job_error.ts";
+import { FileReceiver } from "../rtc/receive.ts";
+import { createInside } from "../storage/containment.ts";
+import type { Conversation, Incoming } from "./conversation.ts";
+import type { Screen } from "./screen.ts";
+
+/** A Python worker that goes silent is given up after so long, in milliseconds: before the first run … */
+const SILENT_START_MS = 15 * 60_000;
+/** … and after the last, while it may be packing results. */
+const SILENT_END_MS = 10 * 60_000;
+/** How a Python worker ends a storage job that succeeded, when it has no legacy root (PROTOCOL.md section 11.1). */
+const PYTHON_FALSE_FAILURE = "expected str, bytes or os.PathLike object, not NoneType";
+
+/** How following a job is set up. */
+export interface FollowOptions {
+  screen: Screen;
+  /** What is said of other jobs is late, and passed over. */
+  jobId: string;
+  isOurs: boolean;
+  /** Whether results come over the channel. */
+  rtc: boolean;
+  /** Absolute folder, empty, into which files from the worker go. */
+  inbox: string;
+  /** Called when the first run begins. */
+  onStart: () => void;
+  signal: AbortSignal;
+}
+
+/** How a job ended. `retry` asks for the next method: the worker could not read the package, and nothing ran. */
+export type JobEnd =
+  | { type: "complete"; files: readonly string[] }
+  | { type: "failed"; text: string; files: readonly string[] }
+  | { type: "retry"; reason: string };
+
+/**
+ * Follows a started job to its end: shows its log and runs, and takes files into the inbox.
+ * Throws {@link WorkerLostError} when the connection ends first, the abort reason, Deno's file errors.
+ */
+export async function followJob(conversation: Conversation, options: FollowOptions): Promise<JobEnd> {
+  const follower = new Follower(options);
+  try {
+    for (;;) {
+      const incoming = await conversation.next(follower.limitMs, options.signal);
+      const end = incoming === undefined ? follower.silence() : await follower.take(incoming);
+      if (end) return end;
+    }
+  } finally {
+    await follower.close();
+  }
+}
+
+class Follower {
+  readonly #options: FollowOptions;
+  readonly #files: string[] = [];
+  readonly #failedRuns: string[] = [];
+  #receiver: FileReceiver | undefined;
+  #announced: { name: string; size: number } | undefined;
+  #pathError: string | undefined;
+  #started = false;
+  #runsDone = false;
+
+  constructor(options: FollowOptions) {
+    this.#options = options;
+  }
+
+  /** How long the worker may be silent, in milliseconds; undefined for ever. */
+  get limitMs(): number | undefined {
+    // Our workers send keep-alives and always say how a job ended.
+    if (this.#options.isOurs) return undefined;
+    if (this.#runsDone) return SILENT_END_MS;
+    return this.#started ? undefined : SILENT_START_MS;
+  }
+
+  silence(): JobEnd {
+    const text = this.#runsDone
+      ? "the runs ended, but the worker sent no results"
+      : "the worker fell silent before the job began";
+    return this.#failed(text);
+  }
+
+  async close(): Promise<void> {
+    await this.#receiver?.discard();
+  }
+
+  async take(incoming: Incoming): Promise<JobEnd | undefined> {
+    switch (incoming.type) {
+      case "CLOSED":
+        throw new WorkerLostError(this.#started);
+      case "BYTES":
+        return await this.#takeBytes(incoming.bytes);
+      case "FILE_META":
+        await this.#receiver?.discard();
+        this.#receiver = undefined;
+        this.#announced = { name: incoming.name, size: incoming.size };
+        return undefined;
+      case "END_OF_FILE":
+        return await this.#endFile();
+      case "TRAIN_JOB_START":
+      case "INFERENCE_JOB_START":
+        if (!this.#started) this.#options.onStart();
+        this.#started = true;
+        this.#options.screen.show({ event: "run_started", name: incoming.name });
+        return undefined;
+      case "TRAIN_JOB_END":
+      case "INFERENCE_JOB_END":
+        this.#options.screen.show({ event: "run_ended", name: incoming.name, exit_code: 0 });
+        return undefined;
+      case "TRAIN_JOB_ERROR":
+      case "INFERENCE_JOB_ERROR":
+        this.#failedRuns.push(`${incoming.name} (exit code ${incoming.code})`);
+        this.#options.screen.show({ event: "run_ended", name: incoming.name, exit_code: incoming.code });
+        return undefined;
+      case "TRAINING_JOBS_DONE":
+      case "INFERENCE_JOBS_DONE":
+        this.#runsDone = true;
+        return undefined;
+      case "PATH_ERROR":
+        this.#pathError = incoming.text;
+        this.#options.screen.show({ event: "warning", text: `the worker says: ${incoming.text}` });
+        // Our workers say how the job ended; a Python one may say no more than this.
+        return this.#options.isOurs ? undefined : this.#retry();
+      case "JOB_COMPLETE":
+        return this.#isOther(incoming.id) ? undefined : this.#complete();
+      case "JOB_FAILED":
+        return this.#isOther(incoming.id) ? undefined : this.#jobFailed(incoming.text);
+      case "INFERENCE_ERROR":
+        return this.#failed(incoming.text);
+      case "TRACK_LOG":
+        this.#options.screen.show({ event: "log", text: incoming.line });
+        return undefined;
+      case "LOG":
+        this.#options.screen.show({ event: "log", text: incoming.text });
+        return undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  /** Whether a message is about an earlier job: one without an id is about this one. */
+  #isOther(id: string | undefined): boolean {
+    return id !== undefined && id !== "None" && id !== "" && id !== this.#options.jobId;
+  }
+
+  #complete(): JobEnd {
+    // A Python worker says "complete" after failed runs, too.
+    if (this.#failedRuns.length > 0) return this.#failed(`runs failed: ${this.#failedRuns.join(", ")}`);
+    return { type: "complete", files: this.#files };
+  }
+
+  #failed(text: string): JobEnd {
+    return { type: "failed", text, files: this.#files };
+  }
+
+  #jobFailed(text: string): JobEnd {
+    const success = !this.#options.isOurs && !this.#options.rtc && this.#runsDone && this.#started &&
+      this.#failedRuns.length === 0 && text === PYTHON_FALSE_FAILURE;
+    if (success) return this.#complete();
+    return this.#retry() ?? this.#failed(text);
+  }
+
+  /** The next method, when the worker could not read the package on shared storage and nothing ran. */
+  #retry(): JobEnd | undefined {
+    if (this.#pathError === undefined || this.#started || this.#options.rtc) return undefined;
+    return { type: "retry", reason: this.#pathError };
+  }
+
+  async #takeBytes(bytes: Uint8Array): Promise<undefined> {
+    if (!this.#announced) return;
+    this.#receiver ??= await this.#begin(this.#announced);
+    await this.#receiver.write(bytes);
+    const { name, received, size } = this.#receiver;
+    this.#options.screen.show({ event: "progress", what: `receiving ${name}`, done: received, total: size });
+  }
+
+  async #begin({ name, size }: { name: string; size: number }): Promise<FileReceiver> {
+    return new FileReceiver(name, size, await createInside(this.#options.inbox, basename(name)));
+  }
+
+  async #endFile(): Promise<JobEnd | undefined> {
+    if (!this.#announced) return undefined;
+    this.#receiver ??= await this.#begin(this.#announced);
+    const path = await this.#receiver.finish();
+    this.#files.push(path);
+    this.#receiver = undefined;
+    this.#announced = undefined;
+    // In the chunk flow of a Python worker this is the end; ours says how it went.
+    return this.#options.rtc && !this.#options.isOurs ? this.#complete() : undefined;
+  }
+}

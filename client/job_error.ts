@@ -1,0 +1,16 @@
+import { UserError } from "../config/user_error.ts";
+
+/** The worker ran the job, and it failed. */
+export class JobFailedError extends UserError {}
+
+/** The connection to the worker ended before the job did. */
+export class WorkerLostError extends UserError {
+  constructor(started: boolean) {
+    super(`the connection to the worker was lost ${started ? "during the job" : "before the job began"}`, {
+      hint: "was the worker stopped? submit the job again when it, or another, is there",
+    });
+  }
+}
+
+/** The worker does not take the job this way; the next method is tried. */
+export class RefusedError extends UserError {}

@@ -1,0 +1,246 @@
+/** The client's command line. */
+import type { Command } from "commander";
+import { dirname, resolve } from "node:path";
+import { loadConfig } from "../config/load.ts";
+import { configureLog } from "../config/log.ts";
+import { createProgram, ExitCode, onStopSignal, parseWholeNumber, runProgram } from "../config/program.ts";
+import { ConfigError, errorText, UserError } from "../config/user_error.ts";
+import type { PackageType } from "../protocol/message.ts";
+import { closeLibrary } from "../rtc/peer.ts";
+import { WORKER_HEADING, workerRow } from "./choose_worker.ts";
+import { addConfigCommands } from "./config_command.ts";
+import { examine, findingLine } from "./doctor.ts";
+import { runClientJob, withWorker } from "./job.ts";
+import { enterRoom, listWorkers, type RoomFlags } from "./room.ts";
+import { addStorageCommands } from "./storage_command.ts";
+import { suggestBackends, suggestionToml } from "./suggest.ts";
+import { jsonScreen, type Screen, table, textScreen } from "./screen.ts";
+
+/** Exit code after Ctrl-C, as shells have it. */
+const INTERRUPTED = 130;
+
+interface CommonFlags extends RoomFlags {
+  config?: string;
+  verbose?: boolean;
+  json?: boolean;
+  minGpuMemory?: number;
+}
+
+interface JobFlags extends CommonFlags {
+  workerId?: string;
+  autoSelect?: boolean;
+  sharedStorageRoot?: string;
+  storageBackend?: string;
+  userSubdir?: string;
+  outputDir?: string;
+}
+
+const EXAMPLES = `  Train on the worker that printed a session string:
+    sleap-rtc-client train training.zip --session-string sleap-session:eyJy...
+  Train on the best worker of a room, results into a folder of their own:
+    sleap-rtc-client train training.zip --room-id 1a2b3c4d --token 5e6f70 --auto-select --output-dir results
+  See who is there:
+    sleap-rtc-client workers --room-id 1a2b3c4d --token 5e6f70
+
+Settings come from ./sleap-rtc.toml, else ~/.sleap-rtc/config.toml; SLEAP_RTC_SIGNALING_WS, SLEAP_RTC_SIGNALING_HTTP,
+SLEAP_RTC_ENV and SHARED_STORAGE_ROOT win over the file.`;
+
+const SUGGEST_EXAMPLES = `
+Examples:
+  sleap-rtc-client config suggest /Volumes/lab/alice/training.zip --session-string sleap-session:eyJy...`;
+
+function withRoomOptions(command: Command): Command {
+  return command
+    .option("--session-string <text>", "the session string that a worker printed")
+    .option("--room-id <id>", "a room; with --token, instead of a session string")
+    .option("--token <token>", "the room's token")
+    .option("--min-gpu-memory <mib>", "only workers with this much GPU memory", parseWholeNumber)
+    .option("--config <file>", "configuration file")
+    .option("--verbose", "log more")
+    .option("--json", "one JSON object a line on stdout");
+}
+
+function jobCommand(program: Command, kind: PackageType, description: string): void {
+  withRoomOptions(
+    program.command(kind).argument("<package>", "the package, a .zip file").description(description),
+  )
+    .option("--worker-id <id>", "this worker of the room")
+    .option(
+      "--auto-select",
+      "the best worker of the room, without asking: shared storage first, then GPU memory",
+    )
+    .option("--output-dir <folder>", "where results go (default: the package's folder)")
+    .option("--storage-backend <name>", "the storage backend to use (default: one that both sides have)")
+    .option("--user-subdir <folder>", "folder below the backend in which copies are made")
+    .option(
+      "--shared-storage-root <folder>",
+      "one shared folder, the backend `default`; also SHARED_STORAGE_ROOT",
+    )
+    .action((packagePath: string, flags: JobFlags) => submitJob(kind, packagePath, flags));
+}
+
+function checkRoom(flags: RoomFlags): void {
+  const room = flags.roomId !== undefined || flags.token !== undefined;
+  if (flags.sessionString !== undefined && room) {
+    throw new ConfigError("--session-string already names a room; leave out --room-id and --token");
+  }
+  if (flags.sessionString === undefined && (flags.roomId === undefined || flags.token === undefined)) {
+    throw new ConfigError("which worker? give --session-string, or --room-id and --token", {
+      hint: "the worker prints all three when it starts",
+    });
+  }
+}
+
+/** The package's absolute path. Throws {@link ConfigError} unless it is a ZIP file. */
+async function checkPackage(path: string): Promise<string> {
+  let file: Deno.FsFile;
+  try {
+    file = await Deno.open(path, { read: true });
+  } catch (error) {
+    throw new ConfigError(`cannot read the package ${path}: ${errorText(error)}`, { cause: error });
+  }
+  using opened = file;
+  const { isFile, size } = await opened.stat();
+  const head = new Uint8Array(2);
+  if (isFile) await opened.read(head);
+  if (!isFile || !/\.zip$/i.test(path) || head[0] !== 0x50 || head[1] !== 0x4b) {
+    const found = !isFile ? "a folder" : `a file of ${size} bytes that is not a ZIP`;
+    throw new ConfigError(`${path} is not a package: expected a .zip file, found ${found}`, {
+      hint: 'export one from SLEAP ("Export Training Job Package…")',
+    });
+  }
+  return resolve(path);
+}
+
+/** The output folder, made if need be. Throws {@link ConfigError} when it cannot be written to. */
+async function makeOutputDir(path: string): Promise<string> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+    return await Deno.realPath(path);
+  } catch (error) {
+    throw new ConfigError(`cannot use the output folder ${path}: ${errorText(error)}`, { cause: error });
+  }
+}
+
+async function submitJob(kind: PackageType, path: string, flags: JobFlags): Promise<void> {
+  checkRoom(flags);
+  await configureLog(flags);
+  const config = loadConfig(flags);
+  const packagePath = await checkPackage(path);
+  const outputDir = await makeOutputDir(flags.outputDir ?? config.client.outputDir ?? dirname(packagePath));
+  const screen = flags.json ? jsonScreen() : textScreen();
+  for (const text of config.notices) screen.show({ event: "info", text });
+  await interruptible(screen, async (signal) => {
+    const summary = await runClientJob(
+      {
+        ...flags,
+        kind,
+        packagePath,
+        outputDir,
+        storageBackend: flags.storageBackend ?? config.client.storageBackend,
+        userSubdir: flags.userSubdir ?? config.client.userSubdir,
+      },
+      config,
+      screen,
+      signal,
+    );
+    screen.close();
+    screen.show({ event: "summary", summary });
+    if (!summary.ok) throw new ExitCode(1);
+  });
+}
+
+async function showWorkers(flags: CommonFlags): Promise<void> {
+  checkRoom(flags);
+  await configureLog(flags);
+  const config = loadConfig(flags);
+  const { signaling } = await enterRoom(config, flags, AbortSignal.timeout(config.connectionTimeout * 2000));
+  try {
+    const workers = await listWorkers(signaling, flags.minGpuMemory);
+    if (flags.json) { for (const worker of workers) console.log(JSON.stringify(worker)); }
+    else {console.log(
+        workers.length > 0 ? table([WORKER_HEADING, ...workers.map(workerRow)]) : "no worker is in the room",
+      );}
+  } finally {
+    signaling.close();
+  }
+}
+
+async function showFindings(flags: CommonFlags): Promise<void> {
+  if (flags.roomId !== undefined || flags.token !== undefined || flags.sessionString !== undefined) {
+    checkRoom(flags);
+  }
+  await configureLog(flags);
+  const config = loadConfig(flags);
+  let ok = true;
+  for await (const finding of examine(config, flags, AbortSignal.timeout(config.connectionTimeout * 4000))) {
+    console.log(flags.json ? JSON.stringify({ event: "finding", ...finding }) : findingLine(finding));
+    ok &&= finding.ok;
+  }
+  if (!ok) throw new ExitCode(1);
+}
+
+/** Prints the sections for what is proven to be the same storage; exit code 1 when nothing is. */
+async function suggestStorage(path: string, flags: JobFlags): Promise<void> {
+  checkRoom(flags);
+  await configureLog(flags);
+  const config = loadConfig(flags);
+  const file = await Deno.realPath(path).catch((error: unknown) => {
+    throw new ConfigError(`cannot read ${path}: ${errorText(error)}`, { cause: error });
+  });
+  const screen = flags.json ? jsonScreen() : textScreen();
+  await interruptible(screen, async (signal) => {
+    const found = await withWorker(flags, config, screen, signal, (connection, { backends = [] }) => {
+      return suggestBackends(connection, backends, file, screen, signal);
+    });
+    if (flags.json) console.log(JSON.stringify({ event: "suggestions", suggestions: found }));
+    else if (found.length > 0) console.log(suggestionToml(found));
+    if (found.length === 0) throw new UserError(`no storage backend of the worker holds ${file}`);
+  });
+}
+
+/** Runs until done or Ctrl-C; a second Ctrl-C ends the program at once. */
+async function interruptible(
+  screen: Screen,
+  body: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const abort = new AbortController();
+  const interrupt = (): void => {
+    if (abort.signal.aborted) Deno.exit(INTERRUPTED);
+    screen.show({ event: "warning", text: "stopping; the worker ends the job" });
+    abort.abort(new UserError("interrupted", { exitCode: INTERRUPTED }));
+  };
+  const release = onStopSignal(interrupt);
+  try {
+    await body(abort.signal);
+  } finally {
+    screen.close();
+    release();
+  }
+}
+
+function createCommand(): Command {
+  const program = createProgram("sleap-rtc-client", "Trains and runs SLEAP models on a worker.", EXAMPLES);
+  jobCommand(program, "train", "Train the models of a training package.");
+  jobCommand(program, "track", "Run inference with a track package.");
+  withRoomOptions(program.command("workers").description("List the workers of a room.")).action(showWorkers);
+  const doctor = program.command("doctor").description(
+    "Check the setup: settings, storage, server, workers.",
+  );
+  withRoomOptions(doctor).action(showFindings);
+  addStorageCommands(program);
+  const config = addConfigCommands(program);
+  const suggest = config.command("suggest").argument("<file>", "a file that the worker may see as well")
+    .description(
+      "Find the worker's storage backend that holds a file of this machine, and print its section.",
+    )
+    .addHelpText("after", SUGGEST_EXAMPLES);
+  withRoomOptions(suggest).option("--worker-id <id>", "this worker of the room").action(suggestStorage);
+  return program;
+}
+
+if (import.meta.main) {
+  const code = await runProgram(createCommand(), Deno.args);
+  closeLibrary();
+  Deno.exit(code);
+}

@@ -1,0 +1,89 @@
+/** Brings results home: into `models/` below the output folder, whatever way the package took. */
+import { basename, join } from "node:path";
+import { errorText, UserError } from "../config/user_error.ts";
+import { extractArchive } from "../storage/archive.ts";
+import { publish, publishContents } from "../storage/copy.ts";
+
+/** Folder below the output folder that runs go to. */
+const MODELS = "models";
+
+/** The first of some folders that is there. */
+export async function firstFolder(folders: readonly string[]): Promise<string | undefined> {
+  for (const folder of folders) if (await isFolder(folder)) return folder;
+  return undefined;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Copies each run of the first folder that exists into `models/` of the output folder; nothing there is overwritten.
+ * Runs that are in place already stay. Returns the folder that holds the results; undefined when there are none.
+ */
+export async function fetchFromStorage(
+  folders: readonly string[],
+  outputDir: string,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  const home = join(outputDir, MODELS);
+  const folder = await firstFolder(folders);
+  if (folder === undefined) return undefined;
+  if (await isFolder(home) && await Deno.realPath(folder) === await Deno.realPath(home)) return home;
+  await Deno.mkdir(home, { recursive: true });
+  await publishContents(folder, home, signal);
+  return home;
+}
+
+/**
+ * Puts files that came over the channel into the output folder: an archive's runs into `models/`, other files as
+ * they are. Returns the folder that holds the results; undefined when no file came. Files that cannot be unpacked
+ * stay, as they came, in the output folder, and a `UserError` says so: the worker has no other copy.
+ */
+export async function fetchFromInbox(
+  files: readonly string[],
+  inbox: string,
+  outputDir: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  let results: string | undefined;
+  for (const path of files) {
+    try {
+      results = await fetchFile(path, inbox, outputDir, signal) ?? results;
+    } catch (error) {
+      // A rename within the output folder needs no space.
+      const kept = join(outputDir, `${crypto.randomUUID().slice(0, 8)}-${basename(path)}`);
+      await Deno.rename(path, kept);
+      throw new UserError(`the results came, but could not be unpacked: ${errorText(error)}`, {
+        hint: `they are kept in ${kept}`,
+        cause: error,
+      });
+    }
+  }
+  return results;
+}
+
+async function fetchFile(
+  path: string,
+  inbox: string,
+  outputDir: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (!/\.zip$/i.test(path)) {
+    await publish(path, outputDir, basename(path), signal);
+    return outputDir;
+  }
+  const unpacked = await Deno.makeTempDir({ dir: inbox });
+  await unzip(path, unpacked, signal);
+  return await fetchFromStorage([unpacked], outputDir, signal);
+}
+
+async function unzip(path: string, folder: string, signal: AbortSignal): Promise<void> {
+  using file = await Deno.open(path, { read: true });
+  const { size } = await file.stat();
+  await extractArchive({ file, size }, folder, basename(path), signal);
+}

@@ -1,0 +1,203 @@
+import { MultiBar, type SingleBar } from "cli-progress";
+import { printable, printableOutput } from "../protocol/printable.ts";
+
+/** What a submission reports; people, logs and scripts are shown the same facts. */
+export type ClientEvent =
+  | { event: "info"; text: string }
+  | { event: "warning"; text: string }
+  | { event: "worker"; worker: string; backends: readonly string[] | null }
+  | { event: "method"; method: string; why: string }
+  | { event: "progress"; what: string; done: number; total: number }
+  | { event: "run_started"; name: string }
+  | { event: "run_ended"; name: string; exit_code: number }
+  | { event: "log"; text: string }
+  | { event: "summary"; summary: Summary };
+
+/** The end of a submission. Times in seconds, sizes in bytes. */
+export interface Summary {
+  ok: boolean;
+  job_id: string;
+  /** `in place`, `copy` or `rtc`. */
+  method: string;
+  worker: string;
+  /** Payload over the data channel, both directions. */
+  channel_bytes: number;
+  /** From the start of the program to the first run; null when none started. */
+  time_to_job_start_s: number | null;
+  total_s: number;
+  /** Absolute folder that holds the results; null when there are none. */
+  results: string | null;
+  error: string | null;
+}
+
+/** Takes events to where they are seen. */
+export interface Screen {
+  show(event: ClientEvent): void;
+  /** Ends what is being drawn. */
+  close(): void;
+}
+
+/** Progress in a log: a line every so many milliseconds. */
+const LINE_EVERY_MS = 5_000;
+
+/** One JSON object a line on stdout. */
+export function jsonScreen(): Screen {
+  const throttled = throttle();
+  return {
+    show(event): void {
+      if (event.event !== "progress" || throttled(event)) console.log(JSON.stringify(event));
+    },
+    close(): void {},
+  };
+}
+
+/** Lets the first and last progress of each kind pass, and one every few seconds between. */
+function throttle(): (event: Extract<ClientEvent, { event: "progress" }>) => boolean {
+  const last = new Map<string, number>();
+  return ({ what, done, total }) => {
+    const now = performance.now();
+    if (done < total && now - (last.get(what) ?? -Infinity) < LINE_EVERY_MS) return false;
+    last.set(what, now);
+    return true;
+  };
+}
+
+/** Plain lines: job output on stdout, everything else on stderr; with progress bars where stderr is a terminal. */
+export function textScreen(): Screen {
+  return Deno.stderr.isTerminal() ? new TerminalScreen() : new LineScreen();
+}
+
+class LineScreen implements Screen {
+  readonly #throttled = throttle();
+  readonly #began = new Map<string, number>();
+
+  show(event: ClientEvent): void {
+    if (event.event === "progress") {
+      const { what, done, total } = event;
+      const began = this.#began.get(what) ?? performance.now();
+      this.#began.set(what, began);
+      if (this.#throttled(event)) console.error(progressLine(what, done, total, performance.now() - began));
+      return;
+    }
+    const line = lineOf(event);
+    if (line === undefined) return;
+    if (event.event === "log" || event.event === "summary") console.log(line);
+    else console.error(line);
+  }
+
+  close(): void {}
+}
+
+class TerminalScreen implements Screen {
+  #bars: MultiBar | undefined;
+  readonly #byName = new Map<string, { bar: SingleBar; began: number }>();
+
+  show(event: ClientEvent): void {
+    if (event.event === "progress") return this.#progress(event.what, event.done, event.total);
+    const line = lineOf(event);
+    if (line === undefined) return;
+    // A line printed into live bars would be drawn over.
+    if (this.#bars?.isActive) this.#bars.log(`${line}\n`);
+    else if (event.event === "log" || event.event === "summary") console.log(line);
+    else console.error(line);
+  }
+
+  #progress(what: string, done: number, total: number): void {
+    let entry = this.#byName.get(what);
+    if (!entry) {
+      this.#bars ??= new MultiBar({ format: "{what} {bar} {percentage}%  {rate}", clearOnComplete: false });
+      entry = { bar: this.#bars.create(total, 0, { what, rate: "" }), began: performance.now() };
+      this.#byName.set(what, entry);
+    }
+    const elapsed = performance.now() - entry.began;
+    entry.bar.update(done, { what, rate: rateText(done, total, elapsed) });
+    if (done < total) return;
+    entry.bar.stop();
+    if ([...this.#byName.values()].every(({ bar }) => !bar.isActive)) this.close();
+  }
+
+  close(): void {
+    this.#bars?.stop();
+    this.#bars = undefined;
+    this.#byName.clear();
+  }
+}
+
+/** `12.3 MiB/s, 1:05 left`; empty before anything can be said. */
+export function rateText(done: number, total: number, elapsedMs: number): string {
+  if (done <= 0 || elapsedMs < 100) return "";
+  const perSecond = done / (elapsedMs / 1000);
+  const left = Math.ceil((total - done) / perSecond);
+  const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+  return `${(perSecond / 2 ** 20).toFixed(1)} MiB/s${done < total ? `, ${time} left` : ""}`;
+}
+
+/** A progress line for a log. */
+export function progressLine(what: string, done: number, total: number, elapsedMs: number): string {
+  const percent = total === 0 ? 100 : Math.floor(100 * done / total);
+  const rate = rateText(done, total, elapsedMs);
+  return `${what}: ${percent}% of ${sizeText(total)}${rate === "" ? "" : ` (${rate})`}`;
+}
+
+/** A size as people read it, in powers of 1024. */
+export function sizeText(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let [value, unit] = [bytes, 0];
+  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** What a person reads of an event, without what could drive the terminal; undefined for nothing. */
+export function lineOf(event: Exclude<ClientEvent, { event: "progress" }>): string | undefined {
+  if (event.event === "log") return printableOutput(event.text);
+  return textOf(event)?.split("\n").map((line) => printable(line, Infinity)).join("\n");
+}
+
+function textOf(event: Exclude<ClientEvent, { event: "progress" | "log" }>): string | undefined {
+  switch (event.event) {
+    case "info":
+      return event.text;
+    case "warning":
+      return `warning: ${event.text}`;
+    case "worker":
+      return `worker ${event.worker}, storage backends: ${
+        event.backends === null ? "unknown" : event.backends.join(", ") || "none"
+      }`;
+    case "method":
+      return `method: ${event.method} (${event.why})`;
+    case "run_started":
+      return `run ${event.name} begins`;
+    case "run_ended":
+      return `run ${event.name} ${
+        event.exit_code === 0 ? "is done" : `failed with exit code ${event.exit_code}`
+      }`;
+    case "summary":
+      return summaryText(event.summary);
+  }
+}
+
+function summaryText(summary: Summary): string {
+  const start = summary.time_to_job_start_s;
+  const facts = [
+    `method ${summary.method}`,
+    `${sizeText(summary.channel_bytes)} over the channel`,
+    ...(start === null ? [] : [`job started after ${start.toFixed(1)} s`]),
+    `${summary.total_s.toFixed(1)} s in all`,
+  ].join(", ");
+  const results = summary.results === null ? "" : `\nresults: ${summary.results}`;
+  return `${summary.ok ? "done" : `failed: ${summary.error}`} (${facts})${results}`;
+}
+
+/** Rows as aligned columns, made printable; the first row is the heading. */
+export function table(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map((cell) => printable(cell)));
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => (row[column] ?? "").length))
+  );
+  const line = (row: readonly string[]): string =>
+    row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join("  ").trimEnd();
+  const [heading, ...body] = rows;
+  return [line(heading ?? []), widths.map((width) => "-".repeat(width)).join("  "), ...body.map(line)].join(
+    "\n",
+  );
+}

@@ -1,0 +1,157 @@
+import type { DataChannel } from "node-datachannel";
+import { KEEP_ALIVE, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
+import { ConnectionError } from "./transfer_error.ts";
+
+/** A sender waits while more than this many bytes are queued in the native library … */
+const HIGH_WATER_BYTES = 8 * 1024 * 1024;
+/** … and goes on when no more than this many are left. */
+const LOW_WATER_BYTES = 2 * 1024 * 1024;
+/** The library can miss its low-water event: the queue is looked at this often as well, in milliseconds. */
+const DRAIN_POLL_MS = 50;
+
+/** Whether a binary message is a keep-alive and no file data. */
+export function isKeepAlive(bytes: Uint8Array): boolean {
+  return bytes.length === KEEP_ALIVE.length && bytes.every((byte, index) => byte === KEEP_ALIVE[index]);
+}
+
+/**
+ * A data channel as an async iterable of messages, text or bytes, in order; `KEEP_ALIVE` messages are taken out.
+ * Iteration ends when the channel closes. One iteration at a time.
+ */
+export class Channel implements AsyncIterable<string | Uint8Array> {
+  readonly #native: DataChannel;
+  readonly #queue: (string | Uint8Array)[] = [];
+  /** Index in the queue of the message to be taken next. */
+  #next = 0;
+  #wake: (() => void) | undefined;
+  #drained: (() => void) | undefined;
+  #open = true;
+  #lastHeard = performance.now();
+  #bytesSent = 0;
+  #bytesReceived = 0;
+  #resolveClosed!: () => void;
+  /** Settles when the channel is closed, by either side or by the loss of the connection. */
+  readonly closed: Promise<void> = new Promise((resolve) => this.#resolveClosed = resolve);
+
+  /** Takes over an open native channel. */
+  constructor(native: DataChannel) {
+    this.#native = native;
+    native.setBufferedAmountLowThreshold(LOW_WATER_BYTES);
+    native.onMessage((message) => this.#receive(message));
+    native.onBufferedAmountLow(() => this.#drained?.());
+    native.onClosed(() => this.#end());
+    native.onError(() => this.#end());
+  }
+
+  /** Payload bytes given to the channel so far. */
+  get bytesSent(): number {
+    return this.#bytesSent;
+  }
+
+  /** Payload bytes taken from the channel so far. */
+  get bytesReceived(): number {
+    return this.#bytesReceived;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Milliseconds since anything, keep-alives included, was received. */
+  get silentMs(): number {
+    return performance.now() - this.#lastHeard;
+  }
+
+  /**
+   * Queues a message of at most {@link MAX_MESSAGE_BYTES} bytes, and resolves when little enough is queued to go on.
+   * Throws {@link ConnectionError} when the channel is closed.
+   */
+  async send(message: string | Uint8Array, signal?: AbortSignal): Promise<void> {
+    const bytes = typeof message === "string" ? new TextEncoder().encode(message).length : message.length;
+    if (bytes > MAX_MESSAGE_BYTES) {
+      throw new RangeError(`a message of ${bytes} bytes; at most ${MAX_MESSAGE_BYTES}`);
+    }
+    if (!this.#open) throw new ConnectionError("the data channel is closed");
+    try {
+      if (typeof message === "string") this.#native.sendMessage(message);
+      else this.#native.sendMessageBinary(message);
+    } catch {
+      // The library knows of the end before it tells.
+      this.#end();
+      throw new ConnectionError("the data channel is closed");
+    }
+    this.#bytesSent += bytes;
+    if (this.#native.bufferedAmount() > HIGH_WATER_BYTES) await this.#drain(LOW_WATER_BYTES, signal);
+  }
+
+  /** Resolves when everything sent has left this machine's queue, or the channel closed. Throws the abort reason. */
+  async flush(signal?: AbortSignal): Promise<void> {
+    if (this.#open) await this.#drain(0, signal);
+  }
+
+  async #drain(target: number, signal?: AbortSignal): Promise<void> {
+    while (this.#open && this.#native.bufferedAmount() > target) {
+      signal?.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, DRAIN_POLL_MS);
+        this.#drained = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#drained = undefined;
+    }
+    if (!this.#open && target > 0) throw new ConnectionError("the data channel was closed while sending");
+  }
+
+  /** Closes the channel; what is queued may be lost, see {@link flush}. */
+  close(): void {
+    if (!this.#open) return;
+    this.#end();
+    this.#native.close();
+  }
+
+  #receive(message: string | Uint8Array | ArrayBuffer): void {
+    this.#lastHeard = performance.now();
+    const taken = message instanceof ArrayBuffer ? new Uint8Array(message) : message;
+    this.#bytesReceived += typeof taken === "string" ? new TextEncoder().encode(taken).length : taken.length;
+    if (typeof taken !== "string" && isKeepAlive(taken)) return;
+    this.#queue.push(taken);
+    this.#wake?.();
+  }
+
+  #end(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#wake?.();
+    this.#drained?.();
+    this.#resolveClosed();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<string | Uint8Array, void> {
+    for (;;) {
+      while (this.#next < this.#queue.length) {
+        const message = this.#queue[this.#next]!;
+        this.#next++;
+        // Taking from the front of a long array one by one would move the rest each time.
+        if (this.#next >= 1024 || this.#next === this.#queue.length) {
+          this.#queue.splice(0, this.#next);
+          this.#next = 0;
+        }
+        yield message;
+      }
+      if (!this.#open) return;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+      this.#wake = undefined;
+    }
+  }
+}
+
+/** Sends `KEEP_ALIVE` every `intervalMs` milliseconds until the channel closes or the returned function is called. */
+export function keepAlive(channel: Channel, intervalMs: number): () => void {
+  const timer = setInterval(() => {
+    if (channel.isOpen) channel.send(KEEP_ALIVE).catch(() => clearInterval(timer));
+  }, intervalMs);
+  void channel.closed.then(() => clearInterval(timer));
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,365 @@
+import { getLogger } from "@logtape/logtape";
+import { z } from "zod";
+import { errorText, UserError } from "../config/user_error.ts";
+import {
+  createdRoomSchema,
+  type IceServer,
+  type Metadata,
+  type PeerInfo,
+  type ServerMessage,
+  serverMessageSchema,
+  signInSchema,
+} from "../protocol/signaling.ts";
+
+const logger = getLogger(["sleap-rtc", "signaling", "client"]);
+
+/** Longest message taken from a server, in characters. */
+const MAX_MESSAGE_LENGTH = 1024 * 1024;
+/** Leaving takes no longer than this, in milliseconds. */
+const LEAVE_LIMIT_MS = 2_000;
+/** Pauses between attempts to reconnect: 1, 2, 4 … at most 30 s, in milliseconds. */
+const FIRST_PAUSE_MS = 1_000;
+const LAST_PAUSE_MS = 30_000;
+
+/** The signaling server is not there, answers nonsense, or refuses. */
+export class SignalingError extends UserError {
+  /** The server's word for a refused registration, e.g. `Invalid token`; undefined for everything else. */
+  readonly refusal: string | undefined;
+
+  constructor(message: string, options: { hint?: string; refusal?: string; cause?: unknown } = {}) {
+    super(message, options);
+    this.refusal = options.refusal;
+  }
+}
+
+const REFUSAL_HINTS: Readonly<Record<string, string>> = {
+  "Room not found": "check the room id; has the room expired, or the server been restarted?",
+  "Invalid token": "check the room's token against what the worker printed",
+  "Room expired": "start the worker again and use the room it prints",
+};
+
+/** Who a peer is for the server: from {@link signIn}. */
+export interface Identity {
+  peerId: string;
+  idToken: string;
+}
+
+/** Which room; from {@link createRoom}, a session string or the command line. */
+export interface RoomKey {
+  roomId: string;
+  token: string;
+}
+
+async function post<Schema extends z.ZodType>(
+  base: string,
+  path: string,
+  schema: Schema,
+  options: { headers?: Record<string, string>; body?: string; signal: AbortSignal },
+): Promise<z.infer<Schema>> {
+  // A bare host gets the default port, as in the Python programs (PROTOCOL.md section 19).
+  const root = base.replace(/\/+$/, "");
+  const url = `${/\/\/.*:/.test(root) ? root : `${root}:8001`}${path}`;
+  let response: Response;
+  try {
+    response = await fetch(url, { method: "POST", ...options });
+  } catch (error) {
+    options.signal.throwIfAborted();
+    throw new SignalingError(`cannot reach the signaling server at ${url}: ${errorText(error)}`, {
+      hint: "is it running, and is SLEAP_RTC_SIGNALING_HTTP or the [environments] section right?",
+      cause: error,
+    });
+  }
+  const text = await response.text();
+  if (response.status !== 200) {
+    throw new SignalingError(
+      `the signaling server refused ${path}: ${response.status} ${text.slice(0, 200)}`,
+    );
+  }
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new SignalingError(`the signaling server's answer to ${path} was not understood`, { cause: error });
+  }
+}
+
+/** Anonymous sign-in (PROTOCOL.md section 2). Throws {@link SignalingError}. */
+export async function signIn(http: string, signal: AbortSignal): Promise<Identity> {
+  const answer = await post(http, "/anonymous-signin", signInSchema, { signal });
+  return { peerId: answer.username, idToken: answer.id_token };
+}
+
+/** A new room (PROTOCOL.md section 2). Throws {@link SignalingError}. */
+export async function createRoom(http: string, identity: Identity, signal: AbortSignal): Promise<RoomKey> {
+  const headers = { Authorization: `Bearer ${identity.idToken}` };
+  const answer = await post(http, "/create-room", createdRoomSchema, { headers, signal });
+  return { roomId: answer.room_id, token: answer.token };
+}
+
+/** Tells the server that a peer is gone for good (PROTOCOL.md section 2); one that cannot be told is no loss. */
+export async function deletePeer(http: string, peerId: string): Promise<void> {
+  const body = JSON.stringify({ peer_id: peerId });
+  const headers = { "Content-Type": "application/json" };
+  const signal = AbortSignal.timeout(LEAVE_LIMIT_MS);
+  await post(http, "/delete-peer", z.unknown(), { headers, body, signal }).catch((error: unknown) => {
+    logger.debug("could not leave properly: {reason}", { reason: errorText(error) });
+  });
+}
+
+/** What a peer registers with. */
+export interface Registration {
+  role: "worker" | "client";
+  metadata: Metadata;
+}
+
+/** Options of {@link SignalingClient.connect}. */
+export interface SignalingOptions extends Registration {
+  /** WebSocket URL, used as it is. */
+  url: string;
+  identity: Identity;
+  room: RoomKey;
+  /** Milliseconds to wait for the server's answers. */
+  timeoutMs: number;
+  signal?: AbortSignal;
+}
+
+type Registered = Extract<ServerMessage, { type: "registered_auth" }>;
+
+/**
+ * A registered peer's end of the signaling server. It reconnects by itself, with growing pauses, under the same
+ * peer id, until it is closed or the server refuses the registration.
+ */
+export class SignalingClient {
+  readonly #options: SignalingOptions;
+  #socket: WebSocket | undefined;
+  #metadata: Metadata;
+  readonly #listeners = new Set<(message: ServerMessage) => void>();
+  #closing = false;
+  #pause: { timer: ReturnType<typeof setTimeout>; end: () => void } | undefined;
+  #registered: Registered | undefined;
+  #isRegistered = false;
+  #resolveClosed!: (error: SignalingError | undefined) => void;
+  /** Settles when there will be no more messages: undefined after {@link close}, the error after a refusal. */
+  readonly closed: Promise<SignalingError | undefined> = new Promise((resolve) =>
+    this.#resolveClosed = resolve
+  );
+
+  private constructor(options: SignalingOptions) {
+    this.#options = options;
+    this.#metadata = options.metadata;
+  }
+
+  /** Connects and registers. Throws {@link SignalingError}, the abort reason. */
+  static async connect(options: SignalingOptions): Promise<SignalingClient> {
+    const client = new SignalingClient(options);
+    await client.#open();
+    return client;
+  }
+
+  /** This peer's id in the room. */
+  get peerId(): string {
+    return this.#options.identity.peerId;
+  }
+
+  /** What the room is called; the server's echo, as the session string is made of it. */
+  get room(): RoomKey {
+    return this.#options.room;
+  }
+
+  /** STUN and TURN servers that the server tells of. */
+  get iceServers(): readonly IceServer[] {
+    return this.#registered?.ice_servers ?? [];
+  }
+
+  /** Whether the socket is open and registered at this moment. */
+  get isConnected(): boolean {
+    return this.#isRegistered && this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Calls back for each message of the server until the returned function is called. */
+  listen(listener: (message: ServerMessage) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Sends a message; nothing happens while the server is away. Returns whether it was sent. */
+  send(message: Record<string, unknown>): boolean {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
+  }
+
+  /** Tells the server about changed properties; they are told again after a reconnection. */
+  updateProperties(properties: Record<string, unknown>): void {
+    this.#metadata = { ...this.#metadata, properties: { ...this.#metadata.properties, ...properties } };
+    this.send({ type: "update_metadata", peer_id: this.peerId, metadata: { properties } });
+  }
+
+  /**
+   * The peers of the room that pass the filters (PROTOCOL.md section 6), this one excepted.
+   * Throws {@link SignalingError} when no answer comes in time.
+   */
+  async discover(filters: Record<string, unknown> = {}): Promise<PeerInfo[]> {
+    const answer = this.next((message) => message.type === "peer_list" ? message.peers : undefined);
+    this.send({ type: "discover_peers", from_peer_id: this.peerId, filters });
+    return await answer;
+  }
+
+  /**
+   * The first message that `pick` makes something of. Throws {@link SignalingError} when none comes within
+   * `timeoutMs` milliseconds or the client closes.
+   */
+  next<Picked>(
+    pick: (message: ServerMessage) => Picked | undefined,
+    timeoutMs: number = this.#options.timeoutMs,
+    signal?: AbortSignal,
+  ): Promise<Picked> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const finish = (settle: () => void): void => {
+        clearTimeout(timer);
+        stop();
+        signal?.removeEventListener("abort", aborted);
+        settle();
+      };
+      const aborted = (): void => finish(() => reject(signal?.reason));
+      const timer = setTimeout(() => {
+        finish(() => reject(new SignalingError(`no answer within ${timeoutMs / 1000} s`)));
+      }, timeoutMs);
+      const stop = this.listen((message) => {
+        const picked = pick(message);
+        if (picked !== undefined) finish(() => resolve(picked));
+      });
+      signal?.addEventListener("abort", aborted);
+      void this.closed.then((error) =>
+        finish(() => reject(error ?? new SignalingError("signaling was closed")))
+      );
+    });
+  }
+
+  /** Leaves the room and stays away. */
+  close(): void {
+    this.#closing = true;
+    this.#pause?.end();
+    this.#socket?.close(1000);
+    this.#resolveClosed(undefined);
+  }
+
+  async #open(): Promise<void> {
+    const { url, identity, room, role, timeoutMs, signal } = this.#options;
+    signal?.throwIfAborted();
+    let socket: WebSocket;
+    try {
+      socket = new WebSocket(url);
+    } catch (error) {
+      throw new SignalingError(`"${url}" is not a WebSocket URL`, { cause: error });
+    }
+    this.#socket = socket;
+    this.#isRegistered = false;
+    await new Promise<void>((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", aborted);
+        socket.onclose = null;
+        socket.close();
+        reject(error);
+      };
+      const aborted = (): void => fail(signal?.reason);
+      const timer = setTimeout(() => {
+        fail(
+          new SignalingError(`the signaling server at ${url} did not answer within ${timeoutMs / 1000} s`),
+        );
+      }, timeoutMs);
+      signal?.addEventListener("abort", aborted);
+      socket.onopen = () =>
+        this.send({
+          type: "register",
+          peer_id: identity.peerId,
+          room_id: room.roomId,
+          token: room.token,
+          id_token: identity.idToken,
+          role,
+          metadata: this.#metadata,
+        });
+      socket.onerror = (event) => {
+        const reason = event instanceof ErrorEvent && event.message ? `: ${event.message}` : "";
+        fail(
+          new SignalingError(`cannot reach the signaling server at ${url}${reason}`, {
+            hint: "is it running, and is SLEAP_RTC_SIGNALING_WS or the [environments] section right?",
+          }),
+        );
+      };
+      socket.onclose = () => fail(new SignalingError(`the signaling server at ${url} closed the connection`));
+      socket.onmessage = ({ data }) => {
+        const answer = registrationAnswer(data);
+        if (answer === undefined) return;
+        if (answer instanceof SignalingError) return fail(answer);
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", aborted);
+        this.#registered = answer;
+        resolve();
+      };
+    });
+    this.#isRegistered = true;
+    socket.onerror = null;
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = () => void this.#reconnect();
+  }
+
+  #receive(data: unknown): void {
+    const message = parseServerMessage(data);
+    if (message === undefined) return;
+    if (message.type === "error") {
+      logger.warn("the signaling server reports {code}: {text}", {
+        code: message.code ?? "an error",
+        text: message.message ?? message.reason ?? "",
+      });
+    }
+    for (const listener of [...this.#listeners]) listener(message);
+  }
+
+  async #reconnect(): Promise<void> {
+    for (let pause = FIRST_PAUSE_MS; !this.#closing; pause = Math.min(2 * pause, LAST_PAUSE_MS)) {
+      logger.warn("the signaling server is gone; trying again in {seconds} s", { seconds: pause / 1000 });
+      await new Promise<void>((end) => this.#pause = { timer: setTimeout(end, pause), end });
+      clearTimeout(this.#pause?.timer);
+      if (this.#closing) return;
+      try {
+        await this.#open();
+        logger.info("registered again with the signaling server");
+        return;
+      } catch (error) {
+        if (error instanceof SignalingError && error.refusal !== undefined) {
+          return this.#resolveClosed(error);
+        }
+      }
+    }
+  }
+}
+
+/** The message in a frame; undefined, with a log line, for one that breaks the rules or is of no interest. */
+function parseServerMessage(data: unknown): ServerMessage | undefined {
+  if (typeof data !== "string" || data.length > MAX_MESSAGE_LENGTH) return undefined;
+  try {
+    const parsed = serverMessageSchema.safeParse(JSON.parse(data));
+    if (parsed.success) return parsed.data;
+    logger.debug("ignored a message of the signaling server: {text}", { text: data.slice(0, 200) });
+  } catch {
+    logger.warn("ignored a message of the signaling server that is not JSON");
+  }
+  return undefined;
+}
+
+/** What a frame says about a registration; undefined when it is about something else. */
+function registrationAnswer(data: unknown): Registered | SignalingError | undefined {
+  const message = parseServerMessage(data);
+  if (message?.type === "registered_auth") return message;
+  // A refused id token comes without a type (PROTOCOL.md section 3.3).
+  const untyped = typeof data === "string" && /^\s*\{\s*"error"\s*:\s*"([^"]*)"/.exec(data)?.[1];
+  const refusal = message?.type === "error" ? message.reason : untyped || undefined;
+  if (refusal === undefined) return undefined;
+  const hint = REFUSAL_HINTS[refusal];
+  return new SignalingError(`the signaling server refused to let this peer in: ${refusal}`, {
+    refusal,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}

@@ -1,0 +1,112 @@
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { getLogger } from "@logtape/logtape";
+import { z } from "zod";
+import { errorText } from "../config/user_error.ts";
+import type { ServerState } from "./state.ts";
+
+const logger = getLogger(["sleap-rtc", "signaling"]);
+
+/** The version of the HTTP API that `/health` tells. Source: PROTOCOL.md section 2. */
+const API_VERSION = "2.0.0";
+const MAX_BODY_BYTES = 65_536;
+
+const peerSchema = z.object({ peer_id: z.string() });
+const roomOrPeerSchema = z.object({
+  room_id: z.string().min(1).nullish().catch(undefined),
+  peer_id: z.string().min(1).nullish().catch(undefined),
+});
+
+/** The HTTP API: sign-in, rooms, health. Answers have the shapes of FastAPI. Source: PROTOCOL.md section 2. */
+export function createHttpApi(state: ServerState): Hono {
+  const app = new Hono();
+  const tooLarge = (c: Context): Response => c.json({ detail: "Request body too large" }, 413);
+  app.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: tooLarge }));
+  app.post("/anonymous-signin", (c) => signIn(c, state));
+  app.post("/create-room", (c) => createRoom(c, state));
+  app.post("/delete-peer", (c) => deletePeer(c, state));
+  app.post("/delete-peers-and-room", (c) => deletePeersAndRoom(c, state));
+  app.get("/health", (c) => {
+    return c.json({ status: "healthy", timestamp: timestamp(state), version: API_VERSION });
+  });
+  app.get("/metrics", (c) => c.json(metrics(state)));
+  app.notFound((c) => c.json({ detail: "Not Found" }, 404));
+  app.onError((error, c) => {
+    logger.error("{path} failed: {reason}", { path: c.req.path, reason: errorText(error) });
+    return c.json({ detail: "Internal Server Error" }, 500);
+  });
+  return app;
+}
+
+async function signIn(c: Context, state: ServerState): Promise<Response> {
+  const { idToken, username } = await state.tokens.issue();
+  return c.json({ id_token: idToken, username });
+}
+
+async function createRoom(c: Context, state: ServerState): Promise<Response> {
+  const header = c.req.header("authorization");
+  if (header === undefined) return missing(c, "header", "authorization");
+  try {
+    await state.tokens.verify(header.replace(/^bearer\s+/i, ""));
+  } catch (error) {
+    return c.json({ detail: `Token verification failed: ${errorText(error)}` }, 401);
+  }
+  const room = state.rooms.create();
+  if (room === undefined) return c.json({ detail: "Too many rooms" }, 503);
+  logger.info("room {room} created", { room: room.id });
+  return c.json({ room_id: room.id, token: room.token });
+}
+
+async function deletePeer(c: Context, state: ServerState): Promise<Response> {
+  const body = peerSchema.safeParse(await jsonBody(c));
+  if (!body.success) return missing(c, "body", "peer_id");
+  const room = state.rooms.find(body.data.peer_id)?.room;
+  state.rooms.deletePeer(body.data.peer_id);
+  // The texts of the Python server, whose user directory was Cognito.
+  if (room === undefined) return c.json({ status: "peer deleted from Cognito (already removed from room)" });
+  const status = room.peers.size > 0 ? "active" : "deleted";
+  return c.json({ status: `peer deleted successfully. Room status: ${status}` });
+}
+
+async function deletePeersAndRoom(c: Context, state: ServerState): Promise<Response> {
+  const body = roomOrPeerSchema.safeParse(await jsonBody(c));
+  const { room_id: roomId, peer_id: peerId } = body.success ? body.data : {};
+  if (roomId) {
+    const status = state.rooms.deleteRoom(roomId) ? "peer deleted successfully" : "room not found";
+    return c.json({ status });
+  }
+  // Without a room only the peer goes: others may be at work in its room.
+  const status = peerId && state.rooms.deletePeer(peerId) ? "peer deleted successfully" : "peer not found";
+  return c.json({ status });
+}
+
+function metrics(state: ServerState): object {
+  return {
+    timestamp: timestamp(state),
+    active_rooms: state.rooms.active,
+    active_connections: state.counters.openConnections,
+    peers_by_role: state.rooms.countByRole(),
+    total_connections: state.counters.totalConnections,
+    total_messages: state.counters.totalMessages,
+    rooms_created: state.rooms.created,
+  };
+}
+
+function timestamp(state: ServerState): string {
+  return new Date(state.now()).toISOString();
+}
+
+function missing(c: Context, where: "header" | "body", field: string): Response {
+  return c.json(
+    { detail: [{ type: "missing", loc: [where, field], msg: "Field required", input: null }] },
+    422,
+  );
+}
+
+async function jsonBody(c: Context): Promise<unknown> {
+  try {
+    return await c.req.json();
+  } catch {
+    return undefined; // an empty or broken body has no fields
+  }
+}

@@ -1,0 +1,92 @@
+import type { Command } from "commander";
+import { configureLog } from "../config/log.ts";
+import { createProgram, onStopSignal, runProgram } from "../config/program.ts";
+import { ConfigError } from "../config/user_error.ts";
+import type { IceServer } from "../protocol/signaling.ts";
+import { DEFAULT_HTTP_PORT, DEFAULT_WS_PORT, type SignalingServer, startSignaling } from "./server.ts";
+
+const EXAMPLES = `  $ sleap-rtc-signaling
+  $ sleap-rtc-signaling --host 127.0.0.1 --http-port 8001 --ws-port 8080
+  $ sleap-rtc-signaling --http-port 8001 --ws-port 8001        one port for both
+  $ sleap-rtc-signaling --http-port 0 --ws-port 0 --json       any free ports, told as one JSON line
+  $ sleap-rtc-signaling --ice-server stun:stun.example.org:3478 \\
+      --ice-server "turn:turn.example.org:3478?transport=udp" --ice-username lab --ice-credential PASSWORD`;
+
+interface Flags {
+  host: string;
+  httpPort: number;
+  wsPort: number;
+  iceServer?: string[];
+  iceUsername?: string;
+  iceCredential?: string;
+  json?: true;
+}
+
+/** Runs the command line until the server is stopped; returns the exit code. */
+export function main(args: readonly string[]): Promise<number> {
+  return runProgram(createCommand(), args);
+}
+
+function createCommand(): Command {
+  const description =
+    "Introduces sleap-rtc clients and workers to each other: rooms, discovery, relaying of offers.";
+  return createProgram("sleap-rtc-signaling", description, EXAMPLES)
+    .option("--host <address>", "address to listen at", "0.0.0.0")
+    .option("--http-port <port>", "port of the HTTP API; 0 takes any free one", parsePort, DEFAULT_HTTP_PORT)
+    .option("--ws-port <port>", "port of the WebSocket; 0 takes any free one", parsePort, DEFAULT_WS_PORT)
+    .option("--ice-server <url>", "STUN or TURN server for all peers; repeatable", addIceUrl)
+    .option("--ice-username <name>", "user name at the TURN servers")
+    .option("--ice-credential <password>", "password at the TURN servers")
+    .option("--json", "tell the addresses as one JSON line on stdout, and log as JSON lines")
+    .action(serve);
+}
+
+async function serve(flags: Flags): Promise<void> {
+  await configureLog(flags);
+  const server = await startSignaling({
+    hostname: flags.host,
+    httpPort: flags.httpPort,
+    wsPort: flags.wsPort,
+    iceServers: iceServers(flags),
+  });
+  const release = onStopSignal(() => void server.shutdown());
+  announce(server, flags);
+  await server.finished;
+  release();
+}
+
+function announce(server: SignalingServer, flags: Flags): void {
+  if (flags.json) {
+    console.log(JSON.stringify({ event: "listening", http: server.httpUrl, websocket: server.wsUrl }));
+    return;
+  }
+  console.log(`signaling server listening at ${flags.host}`);
+  console.log(`  signaling_http      = "${server.httpUrl}"`);
+  console.log(`  signaling_websocket = "${server.wsUrl}"`);
+  console.log("Press Ctrl-C to stop.");
+}
+
+function iceServers({ iceServer = [], iceUsername, iceCredential }: Flags): IceServer[] {
+  const credentials = {
+    ...(iceUsername !== undefined && { username: iceUsername }),
+    ...(iceCredential !== undefined && { credential: iceCredential }),
+  };
+  return iceServer.map((urls) => /^turns?:/i.test(urls) ? { urls, ...credentials } : { urls });
+}
+
+function addIceUrl(url: string, urls: string[] = []): string[] {
+  if (!/^(stuns?|turns?):[^\s/]/i.test(url)) {
+    throw new ConfigError(`--ice-server: "${url}" is no STUN or TURN address`, {
+      hint: "write stun:host:port or turn:host:port?transport=udp",
+    });
+  }
+  return [...urls, url];
+}
+
+function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (port <= 65_535) return port;
+  throw new ConfigError(`"${text}" is no port`, { hint: "a port is a whole number from 0 to 65535" });
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

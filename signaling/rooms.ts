@@ -1,0 +1,195 @@
+import type { Metadata } from "../protocol/signaling.ts";
+import { isTooLarge, keepBackends, mergeMetadata, storageBackends } from "./metadata.ts";
+import {
+  claimAdmin,
+  type Connection,
+  emptyRoom,
+  leave,
+  MAX_PEERS_PER_ROOM,
+  MAX_WRONG_TOKENS,
+  type MutablePeer,
+  type MutableRoom,
+  type RegisteredPeer,
+  type Room,
+} from "./room.ts";
+
+/** How long an empty expired room is remembered, in seconds, so that latecomers are told what happened. */
+export const EXPIRED_ROOM_KEPT_S = 60 * 60;
+/** How many rooms can exist at a time. */
+export const MAX_ROOMS = 10_000;
+
+/** What a peer asks for with `register`, its `id_token` already verified. */
+export interface Registration {
+  peerId: string;
+  roomId: string;
+  token: string;
+  role: string;
+  metadata: Metadata;
+  isAdmin: boolean;
+}
+
+/** Why a registration was refused: the `reason` on the wire. Source: PROTOCOL.md section 3.3; the last two are ours. */
+export type Refusal =
+  | "Room not found"
+  | "Invalid token"
+  | "Room expired"
+  | "Room is full"
+  | "Metadata too large";
+
+/** How a registration ended; `conflictingAdmin` is who is admin already when the peer claimed to be. */
+export type RegistrationResult =
+  | { peer: RegisteredPeer; conflictingAdmin: string | null }
+  | { refusal: Refusal };
+
+/** All rooms of a server: state only, no input or output. Source: PROTOCOL.md sections 3.4, 4, 5.4, 8. */
+export class Rooms {
+  readonly #rooms = new Map<string, MutableRoom>();
+  readonly #registrations = new Map<Connection, MutablePeer>();
+  readonly #now: () => number;
+  #created = 0;
+
+  /** `now` gives milliseconds since the epoch. */
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
+
+  /** How many rooms were ever created. */
+  get created(): number {
+    return this.#created;
+  }
+
+  /** How many rooms are remembered, empty ones included. */
+  get size(): number {
+    return this.#rooms.size;
+  }
+
+  /** How many rooms have somebody in them. */
+  get active(): number {
+    let count = 0;
+    for (const room of this.#rooms.values()) if (room.peers.size > 0) count++;
+    return count;
+  }
+
+  /** A new room with a fresh id and token; `undefined` when there are too many. */
+  create(): Room | undefined {
+    // Rooms come into being only here, so sweeping here bounds them.
+    this.sweep();
+    if (this.#rooms.size >= MAX_ROOMS) return undefined;
+    let id = crypto.randomUUID().slice(0, 8);
+    while (this.#rooms.has(id)) id = crypto.randomUUID().slice(0, 8);
+    const room = emptyRoom(id, this.#seconds());
+    this.#rooms.set(id, room);
+    this.#created++;
+    return room;
+  }
+
+  /** Forgets the rooms that nobody is in and nobody can join any more. */
+  sweep(): void {
+    const limit = this.#seconds() - EXPIRED_ROOM_KEPT_S;
+    for (const room of this.#rooms.values()) {
+      if (room.peers.size === 0 && room.expiresAt <= limit) this.#rooms.delete(room.id);
+    }
+  }
+
+  /**
+   * Puts a peer into a room. A connection has one registration; a later one replaces it, and one of the same peer id
+   * over another connection takes the place of the earlier.
+   */
+  register(connection: Connection, request: Registration): RegistrationResult {
+    const room = this.#rooms.get(request.roomId);
+    if (room === undefined) return { refusal: "Room not found" };
+    const refusal = this.#refusal(room, connection, request);
+    if (refusal !== null) return { refusal };
+    const current = this.#registrations.get(connection);
+    const earlier = room.peers.get(request.peerId);
+    if (current !== undefined && current !== earlier) this.#remove(current);
+    if (earlier !== undefined) this.#registrations.delete(earlier.connection);
+    const backends = earlier ? storageBackends(earlier.metadata) : room.backendsOfLeft.get(request.peerId);
+    const peer: MutablePeer = {
+      peerId: request.peerId,
+      role: request.role,
+      metadata: keepBackends(request.metadata, backends),
+      connectedAt: current !== undefined && current === earlier ? current.connectedAt : this.#seconds(),
+      connection,
+      room,
+    };
+    room.backendsOfLeft.delete(peer.peerId);
+    room.peers.set(peer.peerId, peer);
+    this.#registrations.set(connection, peer);
+    return { peer, conflictingAdmin: claimAdmin(peer, request.isAdmin) };
+  }
+
+  /** Who is registered over a connection. */
+  peerOf(connection: Connection): RegisteredPeer | undefined {
+    return this.#registrations.get(connection);
+  }
+
+  /** Takes the peer of a closed connection out of its room; nothing when another connection took its place. */
+  disconnect(connection: Connection): RegisteredPeer | undefined {
+    const peer = this.#registrations.get(connection);
+    if (peer !== undefined) this.#remove(peer);
+    return peer;
+  }
+
+  /** The merged metadata after `update_metadata`; `undefined`, with nothing changed, when it would be too large. */
+  updateMetadata(connection: Connection, update: Metadata): Metadata | undefined {
+    const peer = this.#registrations.get(connection);
+    if (peer === undefined) return undefined;
+    const merged = mergeMetadata(peer.metadata, update);
+    if (isTooLarge(merged)) return undefined;
+    return peer.metadata = merged;
+  }
+
+  /** A peer of this id in any room. */
+  find(peerId: string): RegisteredPeer | undefined {
+    for (const peer of this.#registrations.values()) if (peer.peerId === peerId) return peer;
+    return undefined;
+  }
+
+  /** Takes every peer of this id out of its room; false when there is none. Connections stay open. */
+  deletePeer(peerId: string): boolean {
+    const peers = [...this.#registrations.values()].filter((peer) => peer.peerId === peerId);
+    for (const peer of peers) this.#remove(peer);
+    return peers.length > 0;
+  }
+
+  /** Deletes a room with all its registrations; false when there is none. Connections stay open. */
+  deleteRoom(roomId: string): boolean {
+    const room = this.#rooms.get(roomId);
+    if (room === undefined) return false;
+    for (const peer of room.peers.values()) this.#registrations.delete(peer.connection);
+    return this.#rooms.delete(roomId);
+  }
+
+  /** How many peers there are of each role. */
+  countByRole(): Record<string, number> {
+    const counts = new Map<string, number>();
+    for (const { role } of this.#registrations.values()) counts.set(role, (counts.get(role) ?? 0) + 1);
+    return Object.fromEntries(counts);
+  }
+
+  #seconds(): number {
+    return this.#now() / 1000;
+  }
+
+  #refusal(room: MutableRoom, connection: Connection, request: Registration): Refusal | null {
+    const current = this.#registrations.get(connection);
+    // Who is in already only refreshes what it said; refusing that would end a healthy worker.
+    const isInside = current !== undefined && current === room.peers.get(request.peerId);
+    if (room.token !== request.token) {
+      room.wrongTokens++;
+      return "Invalid token";
+    }
+    if (isTooLarge(request.metadata)) return "Metadata too large";
+    if (isInside) return null;
+    if (room.wrongTokens >= MAX_WRONG_TOKENS) return "Invalid token";
+    if (room.peers.size === 0 && this.#seconds() >= room.expiresAt) return "Room expired";
+    const isNew = !room.peers.has(request.peerId);
+    return isNew && room.peers.size >= MAX_PEERS_PER_ROOM ? "Room is full" : null;
+  }
+
+  #remove(peer: MutablePeer): void {
+    this.#registrations.delete(peer.connection);
+    leave(peer, this.#seconds());
+  }
+}

@@ -1,0 +1,237 @@
+import { z } from "zod";
+import { getLogger } from "@logtape/logtape";
+import { matches, parseFilters } from "./discovery.ts";
+import { parseMetadata } from "./metadata.ts";
+import { refuse, send, sendError, sendMissing, sendTargetNotFound } from "./reply.ts";
+import { type Connection, type RegisteredPeer, visiblePeers } from "./room.ts";
+import type { ServerState } from "./state.ts";
+
+const logger = getLogger(["sleap-rtc", "signaling"]);
+
+const MAX_ID_CHARS = 256;
+const id = z.string().min(1).max(MAX_ID_CHARS);
+const payload = z.record(z.string(), z.unknown()).refine((object) => Object.keys(object).length > 0);
+
+const messageSchema = z.looseObject({ type: z.unknown().optional() });
+const registerSchema = z.object({
+  peer_id: id,
+  room_id: id,
+  token: id,
+  id_token: z.string().min(1),
+  role: id.catch("peer"),
+  is_admin: z.boolean().catch(false),
+  metadata: z.unknown().optional().transform(parseMetadata),
+});
+const updateSchema = z.object({ peer_id: id, metadata: payload.transform(parseMetadata) });
+const peerMessageSchema = z.object({ from_peer_id: id, to_peer_id: id, payload });
+const meshFields = { from_peer_id: id, target_peer_id: id };
+const meshConnectSchema = z.object({ ...meshFields, offer: payload });
+const meshAnswerSchema = z.object({ ...meshFields, answer: payload });
+const iceCandidateSchema = z.object({ ...meshFields, candidate: payload });
+const relayedSchema = z.object({ sender: id, target: id });
+const refusalSchema = z.object({ target: id });
+
+/** One message as it arrived: parsed once, its text kept so that it can be relayed unchanged. */
+interface Incoming {
+  readonly connection: Connection;
+  readonly state: ServerState;
+  readonly message: z.infer<typeof messageSchema>;
+  readonly text: string;
+}
+
+type Handler = (incoming: Incoming) => void | Promise<void>;
+
+const handlers = new Map<unknown, Handler>([
+  ["register", register],
+  ["discover_peers", discoverPeers],
+  ["update_metadata", updateMetadata],
+  ["peer_message", relayPeerMessage],
+  ["offer", relayUnchanged],
+  ["answer", relayUnchanged],
+  ["candidate", relayUnchanged],
+  ["quit", relayUnchanged],
+  ["mesh_connect", relayMeshConnect],
+  ["mesh_answer", relayMeshAnswer],
+  ["ice_candidate", relayIceCandidate],
+  ["error", relayRefusal],
+]);
+
+/**
+ * Handles one text frame of a connection; the caller waits for one before it hands over the next. What is wrong with
+ * the message is told to the sender. Source: PROTOCOL.md section 3.
+ */
+export async function route(state: ServerState, connection: Connection, text: string): Promise<void> {
+  const message = messageSchema.safeParse(parseJson(text));
+  if (!message.success) return sendError(connection, "INVALID_JSON", "Invalid JSON format");
+  const incoming: Incoming = { connection, state, message: message.data, text };
+  await (handlers.get(message.data.type) ?? rejectUnknown)(incoming);
+}
+
+async function register({ connection, state, message }: Incoming): Promise<void> {
+  const parsed = registerSchema.safeParse(message);
+  if (!parsed.success) return refuse(connection, "Missing required fields during registration.");
+  const request = parsed.data;
+  try {
+    await state.tokens.verify(request.id_token);
+  } catch {
+    return send(connection, { error: "Invalid token" }); // without a type, as the Python server does
+  }
+  const result = state.rooms.register(connection, {
+    peerId: request.peer_id,
+    roomId: request.room_id,
+    token: request.token,
+    role: request.role,
+    metadata: request.metadata,
+    isAdmin: request.is_admin,
+  });
+  if ("refusal" in result) {
+    logger.info("registration of {peer} refused: {reason}", {
+      peer: request.peer_id,
+      reason: result.refusal,
+    });
+    return refuse(connection, result.refusal);
+  }
+  const { peer, conflictingAdmin } = result;
+  logger.info("{role} {peer} is in room {room}", { role: peer.role, peer: peer.peerId, room: peer.room.id });
+  if (conflictingAdmin !== null) {
+    send(connection, { type: "admin_conflict", room_id: peer.room.id, current_admin: conflictingAdmin });
+  }
+  send(connection, registeredAuth(peer, state));
+}
+
+function registeredAuth(peer: RegisteredPeer, { iceServers }: ServerState): object {
+  const others = visiblePeers(peer);
+  return {
+    type: "registered_auth",
+    room_id: peer.room.id,
+    token: peer.room.token,
+    peer_id: peer.peerId,
+    admin_peer_id: peer.room.adminPeerId,
+    peer_list: others.map((other) => other.peerId),
+    peer_metadata: Object.fromEntries(others.map((other) => [other.peerId, other.metadata])),
+    ice_servers: iceServers,
+    mesh_ice_servers: iceServers,
+  };
+}
+
+function discoverPeers({ connection, state, message }: Incoming): void {
+  const peer = senderOf(state, connection, message["from_peer_id"]);
+  if (peer === undefined) return sendError(connection, "NOT_IN_ROOM", "Peer not registered in any room");
+  const filters = parseFilters(message["filters"] ?? {});
+  const peers = [...peer.room.peers.values()]
+    .filter((other) => other !== peer && matches(other, filters))
+    .map(({ peerId, role, metadata, connectedAt }) => ({
+      peer_id: peerId,
+      role,
+      metadata,
+      connected_at: connectedAt,
+    }));
+  send(connection, { type: "peer_list", to_peer_id: peer.peerId, peers, count: peers.length });
+}
+
+function updateMetadata({ connection, state, message }: Incoming): void {
+  const parsed = updateSchema.safeParse(message);
+  if (!parsed.success) return sendMissing(connection, "peer_id, metadata");
+  const peer = senderOf(state, connection, parsed.data.peer_id);
+  if (peer === undefined) return sendError(connection, "NOT_IN_ROOM", "Peer not in any room");
+  const metadata = state.rooms.updateMetadata(connection, parsed.data.metadata);
+  if (metadata === undefined) return sendError(connection, "INVALID_MESSAGE", "Metadata too large");
+  send(connection, { type: "metadata_updated", peer_id: peer.peerId, metadata });
+}
+
+function relayPeerMessage({ connection, state, message }: Incoming): void {
+  const parsed = peerMessageSchema.safeParse(message);
+  if (!parsed.success) return sendMissing(connection, "from_peer_id, to_peer_id, payload");
+  const { from_peer_id, to_peer_id } = parsed.data;
+  const sender = senderOf(state, connection, from_peer_id);
+  if (sender === undefined) return sendError(connection, "NOT_IN_ROOM", "Sender not in any room");
+  const target = sender.room.peers.get(to_peer_id);
+  if (target === undefined && state.rooms.find(to_peer_id) !== undefined) {
+    return sendError(connection, "PEER_NOT_IN_ROOM", `Target peer ${to_peer_id} not in same room`);
+  }
+  if (target === undefined) return sendTargetNotFound(connection, to_peer_id);
+  deliver(connection, target, { type: "peer_message", ...parsed.data });
+}
+
+/** `offer`, `answer`, `candidate`, `quit`: the sender's own text, or nothing at all. */
+function relayUnchanged({ connection, state, message, text }: Incoming): void {
+  const parsed = relayedSchema.safeParse(message);
+  const sender = parsed.success ? senderOf(state, connection, parsed.data.sender) : undefined;
+  const target = parsed.success ? sender?.room.peers.get(parsed.data.target) : undefined;
+  if (target === undefined || !target.connection.send(text)) {
+    logger.debug("dropped a message of type {type}", { type: message.type });
+  }
+}
+
+function relayMeshConnect({ connection, state, message }: Incoming): void {
+  const parsed = meshConnectSchema.safeParse(message);
+  if (!parsed.success) return sendMissing(connection, "from_peer_id, target_peer_id, offer");
+  const { from_peer_id, target_peer_id, offer } = parsed.data;
+  const sender = senderOf(state, connection, from_peer_id);
+  if (sender === undefined) return sendError(connection, "NOT_IN_ROOM", "Sender not in any room");
+  const target = sender.room.peers.get(target_peer_id);
+  if (target === undefined) {
+    return send(connection, { type: "error", reason: "peer_not_found", target_peer_id });
+  }
+  deliver(connection, target, { type: "mesh_offer", from_peer_id, offer });
+}
+
+function relayMeshAnswer({ connection, state, message }: Incoming): void {
+  const parsed = meshAnswerSchema.safeParse(message);
+  if (!parsed.success) return sendMissing(connection, "from_peer_id, target_peer_id, answer");
+  const { from_peer_id, target_peer_id, answer } = parsed.data;
+  const sender = senderOf(state, connection, from_peer_id);
+  if (sender === undefined) return sendError(connection, "NOT_IN_ROOM", "Sender not in any room");
+  const target = sender.room.peers.get(target_peer_id);
+  if (target === undefined) return sendTargetNotFound(connection, target_peer_id);
+  deliver(connection, target, { type: "mesh_answer", from_peer_id, answer });
+}
+
+function relayIceCandidate({ connection, state, message }: Incoming): void {
+  const parsed = iceCandidateSchema.safeParse(message);
+  if (!parsed.success) return sendMissing(connection, "from_peer_id, target_peer_id, candidate");
+  const { from_peer_id, target_peer_id, candidate } = parsed.data;
+  const sender = senderOf(state, connection, from_peer_id);
+  if (sender === undefined) return sendError(connection, "NOT_IN_ROOM", "Sender not in any room");
+  const target = sender.room.peers.get(target_peer_id);
+  target?.connection.send(JSON.stringify({ type: "ice_candidate", from_peer_id, candidate }));
+}
+
+/**
+ * A busy worker's refusal goes to the client it is for: telling the worker that its message is unknown, as the Python
+ * server does, would end it. Never towards a worker, which any error ends.
+ */
+function relayRefusal(incoming: Incoming): void {
+  const { connection, state, message, text } = incoming;
+  const sender = state.rooms.peerOf(connection);
+  const parsed = refusalSchema.safeParse(message);
+  const target = parsed.success ? sender?.room.peers.get(parsed.data.target) : undefined;
+  if (sender?.role !== "worker" || !parsed.success || target?.role === "worker") {
+    return rejectUnknown(incoming);
+  }
+  target?.connection.send(text);
+}
+
+function rejectUnknown({ connection, message }: Incoming): void {
+  const type = typeof message.type === "string" ? message.type.slice(0, MAX_ID_CHARS) : "None";
+  sendError(connection, "UNKNOWN_MESSAGE_TYPE", `Unknown message type: ${type}`);
+}
+
+/** The peer of this connection when it is the one that the message names: nobody speaks for another. */
+function senderOf(state: ServerState, connection: Connection, peerId: unknown): RegisteredPeer | undefined {
+  const peer = state.rooms.peerOf(connection);
+  return peer?.peerId === peerId ? peer : undefined;
+}
+
+function deliver(connection: Connection, target: RegisteredPeer, message: object): void {
+  if (target.connection.send(JSON.stringify(message))) return;
+  sendError(connection, "DELIVERY_FAILED", `Failed to deliver message to ${target.peerId}`);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,18 @@
+import type { IceServer } from "../protocol/signaling.ts";
+import type { Rooms } from "./rooms.ts";
+import type { Tokens } from "./token.ts";
+
+/** All that the parts of one signaling server share. */
+export interface ServerState {
+  readonly rooms: Rooms;
+  readonly tokens: Tokens;
+  readonly iceServers: readonly IceServer[];
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** For `/metrics`. */
+  readonly counters: {
+    openConnections: number;
+    totalConnections: number;
+    totalMessages: number;
+  };
+}

@@ -1,0 +1,46 @@
+/** Which file a descriptor really is: what a path led to when it was opened may be another a moment later. */
+
+/** Where the kernel tells of this process's descriptors; on Linux only. */
+const DESCRIPTORS = "/proc/self/fd";
+
+/** Whether two looks were at the same file. */
+export function sameFile(a: Deno.FileInfo, b: Deno.FileInfo): boolean {
+  return a.dev === b.dev && a.ino === b.ino;
+}
+
+/**
+ * Whether an open file lies at a true path, as the kernel knows it: no swap of folders or links can deceive it, since
+ * the descriptor is bound to the file. `undefined` where the system does not tell. Looks at every descriptor of this
+ * process, about 0.1 ms; the calls are synchronous, /proc never blocks.
+ */
+export function isOpenAt(info: Deno.FileInfo, path: string): boolean | undefined {
+  let names: string[];
+  try {
+    names = [...Deno.readDirSync(DESCRIPTORS)].map(({ name }) => name);
+  } catch {
+    return undefined;
+  }
+  return names.some((name) => {
+    const descriptor = `${DESCRIPTORS}/${name}`;
+    try {
+      // The path before and after: the number may be another file's by now.
+      return Deno.readLinkSync(descriptor) === path && sameFile(Deno.statSync(descriptor), info) &&
+        Deno.readLinkSync(descriptor) === path;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Where the system does not tell of descriptors, a path is looked at this often for the file that was opened. */
+const LOOKS = 3;
+
+/** Whether an open file lies at a true path, by the kernel's word or else by repeated looks. */
+export async function liesAt(info: Deno.FileInfo, path: string): Promise<boolean> {
+  const known = isOpenAt(info, path);
+  if (known !== undefined) return known;
+  for (let look = 0; look < LOOKS; look++) {
+    if (await Deno.realPath(path) !== path || !sameFile(await Deno.lstat(path), info)) return false;
+  }
+  return true;
+}

@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { rankWorkers, type WorkerInfo, workerInfo, workerRow } from "../../client/choose_worker.ts";
+import { Conversation } from "../../client/conversation.ts";
+import { lineOf, progressLine, rateText, sizeText, type Summary, table } from "../../client/screen.ts";
+import { FakeNative } from "../rtc/fake_native.ts";
+
+function worker(peerId: string, gpuMemoryMb: number, backends?: string[]): WorkerInfo {
+  return { peerId, gpuMemoryMb, backends, gpuModel: "G", hostname: "h", status: "available" };
+}
+
+Deno.test("ranking: first wanted backend, then the next, then memory, then the id", () => {
+  const workers = [
+    worker("unknown", 99),
+    worker("none", 99, []),
+    worker("second", 99, ["scratch"]),
+    worker("small", 1, ["vast"]),
+    worker("b-big", 8, ["vast", "scratch"]),
+    worker("a-big", 8, ["vast"]),
+  ];
+  const before = [...workers];
+  const ranked = rankWorkers(workers, ["vast", "scratch"]).map(({ peerId }) => peerId);
+  assert.deepEqual(ranked, ["a-big", "b-big", "small", "second", "none", "unknown"]);
+  assert.deepEqual(workers, before);
+  assert.equal(rankWorkers(workers, [])[0]?.peerId, "none");
+  assert.deepEqual(rankWorkers([], ["vast"]), []);
+});
+
+Deno.test("worker facts: what is missing or of another type is left out", () => {
+  const properties = {
+    storage_backends: ["vast", 3],
+    gpu_memory_mb: "8",
+    gpu_model: 1,
+    hostname: "h",
+    status: null,
+  };
+  const info = workerInfo({ peer_id: "w", metadata: { properties } });
+  assert.deepEqual(info, {
+    peerId: "w",
+    backends: ["vast"],
+    gpuModel: "unknown",
+    gpuMemoryMb: 0,
+    hostname: "h",
+    status: "unknown",
+  });
+  assert.equal(workerInfo({ peer_id: "w", metadata: null }).backends, undefined);
+  assert.deepEqual(workerRow(worker("w", 8, [])), ["w", "h", "available", "G, 8 MiB", "none"]);
+  assert.equal(workerRow(worker("w", 0)).at(-1), "unknown");
+});
+
+Deno.test("screen: a table has aligned columns and no blanks behind", () => {
+  assert.equal(
+    table([["a", "long heading"], ["wide cell", "x"]]),
+    "a          long heading\n---------  ------------\nwide cell  x",
+  );
+  assert.equal(table([["a"]]), "a\n-");
+});
+
+Deno.test("screen: sizes, rates and progress", () => {
+  assert.deepEqual([0, 1023, 1024, 5 * 2 ** 30, 3 * 2 ** 50].map(sizeText), [
+    "0 B",
+    "1023 B",
+    "1.0 KiB",
+    "5.0 GiB",
+    "3072.0 TiB",
+  ]);
+  assert.equal(rateText(0, 10, 5000), "");
+  assert.equal(rateText(5, 10, 50), "");
+  assert.equal(rateText(2 ** 20, 66 * 2 ** 20, 1000), "1.0 MiB/s, 1:05 left");
+  assert.equal(rateText(2 ** 20, 2 ** 20, 1000), "1.0 MiB/s");
+  assert.equal(progressLine("x", 0, 0, 0), "x: 100% of 0 B");
+  assert.equal(progressLine("x", 999, 1000, 0), "x: 99% of 1000 B");
+});
+
+const SUMMARY: Summary = {
+  ok: false,
+  job_id: "job_1",
+  method: "rtc",
+  worker: "w",
+  channel_bytes: 2048,
+  time_to_job_start_s: null,
+  total_s: 2,
+  results: "/out",
+  error: "why",
+};
+
+Deno.test("screen: lines of events", () => {
+  assert.equal(
+    lineOf({ event: "worker", worker: "w", backends: null }),
+    "worker w, storage backends: unknown",
+  );
+  assert.equal(lineOf({ event: "worker", worker: "w", backends: [] }), "worker w, storage backends: none");
+  assert.equal(lineOf({ event: "method", method: "copy", why: "so" }), "method: copy (so)");
+  assert.equal(lineOf({ event: "run_ended", name: "a", exit_code: 0 }), "run a is done");
+  assert.equal(lineOf({ event: "run_ended", name: "a", exit_code: -9 }), "run a failed with exit code -9");
+  assert.equal(lineOf({ event: "log", text: "\r\u001b[31mred\u001b[0m\tx\n" }), "red\tx");
+  assert.equal(
+    lineOf({ event: "summary", summary: SUMMARY }),
+    "failed: why (method rtc, 2.0 KiB over the channel, 2.0 s in all)\nresults: /out",
+  );
+  const done = { ...SUMMARY, ok: true, error: null, results: null, time_to_job_start_s: 1.25 };
+  assert.equal(
+    lineOf({ event: "summary", summary: done }),
+    "done (method rtc, 2.0 KiB over the channel, job started after 1.3 s, 2.0 s in all)",
+  );
+});
+
+Deno.test("screen: nothing that a worker says drives the terminal", () => {
+  const evil = "\u001b]0;title\u0007\u001b[2J";
+  const lines = [
+    lineOf({ event: "warning", text: `the worker says: ${evil}` }),
+    lineOf({ event: "run_started", name: evil }),
+    lineOf({ event: "run_ended", name: evil, exit_code: 0 }),
+    lineOf({ event: "worker", worker: "w", backends: [evil] }),
+    lineOf({ event: "summary", summary: { ...SUMMARY, error: evil } }),
+    table([["host"], workerRow({ ...worker("w", 0), hostname: evil })]),
+  ];
+  for (const line of lines) assert.ok(!/[^\P{Cc}\n]/u.test(line!), JSON.stringify(line));
+});
+
+Deno.test("conversation: what comes after a limit passed is not lost", async () => {
+  const native = new FakeNative();
+  const conversation = new Conversation(native.channel());
+  assert.equal(await conversation.next(0), undefined);
+  native.deliver("END_OF_FILE");
+  native.deliver(Uint8Array.of(1));
+  assert.deepEqual(await conversation.next(1000), { type: "END_OF_FILE" });
+  assert.deepEqual(await conversation.next(), { type: "BYTES", bytes: Uint8Array.of(1) });
+  const reason = new Error("enough");
+  const abort = new AbortController();
+  const waiting = assert.rejects(conversation.next(undefined, abort.signal), reason);
+  abort.abort(reason);
+  await waiting;
+  native.deliver("FILE_META::bad");
+  assert.equal((await conversation.next())?.type, "MALFORMED");
+  native.end();
+  assert.deepEqual(await conversation.next(), { type: "CLOSED" });
+  assert.deepEqual(await conversation.next(), { type: "CLOSED" });
+});

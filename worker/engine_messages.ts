@@ -1,0 +1,44 @@
+/** What the launcher and its sandboxed engine say to each other. */
+import type { LogOptions } from "../config/log.ts";
+import type { StorageEntry } from "../config/load.ts";
+import type { RoomKey } from "../signaling/client.ts";
+
+/** All that the engine knows; it reads no file, flag or environment of its own. */
+export interface EngineSettings {
+  signalingHttp: string;
+  signalingWebsocket: string;
+  /** Seconds. */
+  connectionTimeout: number;
+  /** Undefined to create one. */
+  room: RoomKey | undefined;
+  storage: readonly StorageEntry[];
+  legacyRoot: string | undefined;
+  /** Absolute, private to this worker. */
+  scratch: string;
+  trainCommand: readonly string[];
+  trackCommand: readonly string[];
+  /** The whole environment of the jobs. */
+  jobEnvironment: Readonly<Record<string, string>>;
+  /** GPU and host facts for the registration (PROTOCOL.md section 5.1). */
+  properties: Readonly<Record<string, unknown>>;
+  log: LogOptions;
+}
+
+/** From the launcher to the engine. */
+export type ToEngine = { type: "start"; settings: EngineSettings } | { type: "shutdown" };
+
+/** From the engine to the launcher. */
+export type FromEngine =
+  | { type: "registered"; session: string; roomId: string; token: string; peerId: string }
+  /** The sandbox may not signal processes; the launcher does it for the jobs that the engine started. */
+  | { type: "killGroup"; pid: number; signal: "SIGTERM" | "SIGKILL" }
+  /** A job's process group began or ended: those still running end with the engine. */
+  | { type: "group"; pid: number; isRunning: boolean }
+  | { type: "stopped"; error?: EngineFailure };
+
+/** A `UserError` on its way through a message. */
+export interface EngineFailure {
+  message: string;
+  hint: string | undefined;
+  exitCode: number;
+}

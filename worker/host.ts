@@ -1,0 +1,50 @@
+/** Facts about this machine that the sandboxed engine cannot find out by itself. */
+import { delimiter, isAbsolute, join, resolve } from "node:path";
+
+/** Properties of section 5.1 of PROTOCOL.md that describe the machine; without a GPU as the Python worker has them. */
+export async function hostProperties(): Promise<Record<string, unknown>> {
+  const gpu = await queryGpu();
+  return {
+    gpu_memory_mb: gpu?.memoryMb ?? 0,
+    gpu_model: gpu?.model ?? "CPU",
+    cuda_version: gpu?.driver ?? "N/A",
+    sleap_version: "unknown",
+    hostname: Deno.hostname(),
+  };
+}
+
+/** The first GPU that `nvidia-smi` tells of; memory in MiB. */
+async function queryGpu(): Promise<{ model: string; memoryMb: number; driver: string } | undefined> {
+  try {
+    const { success, stdout } = await new Deno.Command("nvidia-smi", {
+      args: ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"],
+      stdin: "null",
+      stderr: "null",
+      signal: AbortSignal.timeout(10_000),
+    }).output();
+    const [model, memory, driver] = new TextDecoder().decode(stdout).split("\n")[0]?.split(",") ?? [];
+    const memoryMb = Number(memory);
+    if (!success || !model || !Number.isFinite(memoryMb)) return undefined;
+    return { model: model.trim(), memoryMb, driver: `driver ${driver?.trim() ?? "unknown"}` };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Absolute path of a program, looked up on PATH when it has no folder; undefined when it is not there. */
+export async function findProgram(program: string, cwd: string): Promise<string | undefined> {
+  const candidates = /[\\/]/.test(program)
+    ? [isAbsolute(program) ? program : resolve(cwd, program)]
+    : (Deno.env.get("PATH") ?? "").split(delimiter).filter((folder) => folder !== "").map((folder) =>
+      join(folder, program)
+    );
+  for (const path of candidates) {
+    try {
+      const info = await Deno.stat(path);
+      if (info.isFile && ((info.mode ?? 0o111) & 0o111) !== 0) return path;
+    } catch {
+      // Not there: the next folder.
+    }
+  }
+  return undefined;
+}

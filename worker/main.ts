@@ -1,0 +1,148 @@
+/** The worker's launcher: reads flags and configuration, then starts the engine with exactly the permissions it needs. */
+import { getLogger } from "@logtape/logtape";
+import type { Command } from "commander";
+import { join } from "node:path";
+import { type Config, loadConfig } from "../config/load.ts";
+import { configureLog } from "../config/log.ts";
+import { createProgram, runProgram } from "../config/program.ts";
+import { ConfigError } from "../config/user_error.ts";
+import type { EngineSettings } from "./engine_messages.ts";
+import { findProgram, hostProperties } from "./host.ts";
+import { launchEngine, type Registered } from "./launch.ts";
+
+const logger = getLogger(["sleap-rtc", "worker"]);
+
+interface Flags {
+  config?: string;
+  roomId?: string;
+  token?: string;
+  sharedStorageRoot?: string;
+  scratch?: string;
+  allowRead?: string[];
+  allowWrite?: string[];
+  verbose?: boolean;
+  json?: boolean;
+}
+
+const EXAMPLES = `  A worker in a new room; it prints the session string that clients use:
+    sleap-rtc-worker
+  A worker in a room that exists, with one shared folder and no configuration file:
+    sleap-rtc-worker --room-id 1a2b3c4d --token 5e6f70 --shared-storage-root /mnt/vast
+  Nothing outside one folder, whatever the configuration says:
+    sleap-rtc-worker --allow-read /mnt/vast --allow-write /mnt/vast`;
+
+function createCommand(): Command {
+  return createProgram(
+    "sleap-rtc-worker",
+    "Runs SLEAP training packages for clients, one at a time.",
+    EXAMPLES,
+  )
+    .option(
+      "--config <file>",
+      "configuration file (default: ./sleap-rtc.toml, then ~/.sleap-rtc/config.toml)",
+    )
+    .option("--room-id <id>", "join this room instead of making one")
+    .option("--token <token>", "the room's token")
+    .option(
+      "--shared-storage-root <folder>",
+      "one shared folder, the backend `default`; also SHARED_STORAGE_ROOT",
+    )
+    .option("--scratch <folder>", "where packages are unpacked (default: a private temporary folder)")
+    .option("--allow-read <paths...>", "read no backend outside these folders")
+    .option("--allow-write <paths...>", "write to no backend outside these folders")
+    .option("--verbose", "log more")
+    .option("--json", "log as JSON lines; the session as one JSON line on stdout")
+    .action(serve);
+}
+
+async function serve(flags: Flags): Promise<void> {
+  await configureLog(flags);
+  const config = loadConfig(flags);
+  logger.info(`configuration: ${config.file ?? "defaults"}; environment ${config.environment}`);
+  for (const notice of config.notices) logger.info(notice);
+  const { scratch, leave } = await makeScratch(flags.scratch ?? config.worker.scratch);
+  try {
+    const settings = await engineSettings(flags, config, scratch);
+    const { allowRead, allowWrite } = flags;
+    await launchEngine(settings, { allowRead, allowWrite }, (room) => announce(room, flags));
+  } finally {
+    await leave();
+  }
+}
+
+/** The commands with their programs found, so that the sandbox can name them. */
+async function resolveCommand(command: readonly string[], name: string): Promise<string[]> {
+  const [program = "", ...rest] = command;
+  const path = await findProgram(program, Deno.cwd());
+  if (path === undefined) logger.warn(`"${program}" is not installed: ${name} jobs will fail`);
+  return [path ?? program, ...rest];
+}
+
+function jobEnvironment(names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => {
+    const value = Deno.env.get(name);
+    if (value !== undefined && /^(LD_|DYLD_)/.test(name)) {
+      logger.warn(`${name} is not passed to jobs: the sandbox refuses variables of the dynamic linker`);
+      return [];
+    }
+    return value === undefined ? [] : [[name, value]];
+  }));
+}
+
+async function engineSettings(flags: Flags, config: Config, scratch: string): Promise<EngineSettings> {
+  if ((flags.roomId === undefined) !== (flags.token === undefined)) {
+    throw new ConfigError("--room-id and --token belong together; give both, or neither to make a new room");
+  }
+  const log = { verbose: flags.verbose ?? false, json: flags.json ?? false };
+  return {
+    signalingHttp: config.signalingHttp,
+    signalingWebsocket: config.signalingWebsocket,
+    connectionTimeout: config.connectionTimeout,
+    room: flags.roomId === undefined || flags.token === undefined
+      ? undefined
+      : { roomId: flags.roomId, token: flags.token },
+    storage: config.storage,
+    legacyRoot: config.sharedStorageRoot,
+    scratch,
+    trainCommand: await resolveCommand(config.worker.trainCommand, "training"),
+    trackCommand: await resolveCommand(config.worker.trackCommand, "inference"),
+    jobEnvironment: jobEnvironment(config.worker.jobEnvironment),
+    properties: await hostProperties(),
+    log,
+  };
+}
+
+function announce(room: Registered, flags: Flags): void {
+  const { session, roomId, token, peerId } = room;
+  if (flags.json) {
+    console.log(JSON.stringify({ event: "registered", session, room_id: roomId, token, peer_id: peerId }));
+    return;
+  }
+  console.log(`\nThis worker is ready. Session string for clients:\n\n  ${session}\n`);
+  console.log(`or room and token:\n\n  --room-id ${roomId} --token ${token}\n`);
+}
+
+/** A private folder for this worker, and how to leave it: kept when results that could not be delivered lie in it. */
+async function makeScratch(
+  parent: string | undefined,
+): Promise<{ scratch: string; leave: () => Promise<void> }> {
+  if (parent !== undefined) await Deno.mkdir(parent, { recursive: true });
+  const made = await Deno.makeTempDir({
+    ...(parent === undefined ? {} : { dir: parent }),
+    prefix: "sleap-rtc-worker-",
+  });
+  const scratch = await Deno.realPath(made);
+  return {
+    scratch,
+    async leave(): Promise<void> {
+      const kept: string[] = [];
+      for await (const { name } of Deno.readDir(scratch)) {
+        if (name.startsWith("kept-")) kept.push(join(scratch, name));
+      }
+      if (kept.length === 0) await Deno.remove(scratch, { recursive: true });
+      for (const path of kept) logger.warn(`results that could not be delivered are kept in ${path}`);
+    },
+  };
+}
+
+if (import.meta.main) Deno.exit(await runProgram(createCommand(), Deno.args));
