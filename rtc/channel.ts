@@ -1,4 +1,3 @@
-import type { DataChannel } from "node-datachannel";
 import { KEEP_ALIVE, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { ConnectionError } from "./transfer_error.ts";
 
@@ -8,6 +7,20 @@ const HIGH_WATER_BYTES = 8 * 1024 * 1024;
 const LOW_WATER_BYTES = 2 * 1024 * 1024;
 /** The library can miss its low-water event: the queue is looked at this often as well, in milliseconds. */
 const DRAIN_POLL_MS = 50;
+
+/** What carries a channel's messages, whole and in order: the native library's data channel, or another way. */
+export interface Carrier {
+  sendMessage(text: string): boolean;
+  sendMessageBinary(bytes: Uint8Array): boolean;
+  /** Bytes that are queued and have not left this machine. */
+  bufferedAmount(): number;
+  setBufferedAmountLowThreshold(bytes: number): void;
+  onMessage(callback: (message: string | Uint8Array | ArrayBuffer) => void): void;
+  onBufferedAmountLow(callback: () => void): void;
+  onClosed(callback: () => void): void;
+  onError(callback: (reason: string) => void): void;
+  close(): void;
+}
 
 /** Whether a binary message is a keep-alive and no file data. */
 export function isKeepAlive(bytes: Uint8Array): boolean {
@@ -19,7 +32,7 @@ export function isKeepAlive(bytes: Uint8Array): boolean {
  * Iteration ends when the channel closes. One iteration at a time.
  */
 export class Channel implements AsyncIterable<string | Uint8Array> {
-  readonly #native: DataChannel;
+  readonly #carrier: Carrier;
   readonly #queue: (string | Uint8Array)[] = [];
   /** Index in the queue of the message to be taken next. */
   #next = 0;
@@ -33,14 +46,14 @@ export class Channel implements AsyncIterable<string | Uint8Array> {
   /** Settles when the channel is closed, by either side or by the loss of the connection. */
   readonly closed: Promise<void> = new Promise((resolve) => this.#resolveClosed = resolve);
 
-  /** Takes over an open native channel. */
-  constructor(native: DataChannel) {
-    this.#native = native;
-    native.setBufferedAmountLowThreshold(LOW_WATER_BYTES);
-    native.onMessage((message) => this.#receive(message));
-    native.onBufferedAmountLow(() => this.#drained?.());
-    native.onClosed(() => this.#end());
-    native.onError(() => this.#end());
+  /** Takes over an open carrier. */
+  constructor(carrier: Carrier) {
+    this.#carrier = carrier;
+    carrier.setBufferedAmountLowThreshold(LOW_WATER_BYTES);
+    carrier.onMessage((message) => this.#receive(message));
+    carrier.onBufferedAmountLow(() => this.#drained?.());
+    carrier.onClosed(() => this.#end());
+    carrier.onError(() => this.#end());
   }
 
   /** Payload bytes given to the channel so far. */
@@ -73,15 +86,15 @@ export class Channel implements AsyncIterable<string | Uint8Array> {
     }
     if (!this.#open) throw new ConnectionError("the data channel is closed");
     try {
-      if (typeof message === "string") this.#native.sendMessage(message);
-      else this.#native.sendMessageBinary(message);
+      if (typeof message === "string") this.#carrier.sendMessage(message);
+      else this.#carrier.sendMessageBinary(message);
     } catch {
       // The library knows of the end before it tells.
       this.#end();
       throw new ConnectionError("the data channel is closed");
     }
     this.#bytesSent += bytes;
-    if (this.#native.bufferedAmount() > HIGH_WATER_BYTES) await this.#drain(LOW_WATER_BYTES, signal);
+    if (this.#carrier.bufferedAmount() > HIGH_WATER_BYTES) await this.#drain(LOW_WATER_BYTES, signal);
   }
 
   /** Resolves when everything sent has left this machine's queue, or the channel closed. Throws the abort reason. */
@@ -90,7 +103,7 @@ export class Channel implements AsyncIterable<string | Uint8Array> {
   }
 
   async #drain(target: number, signal?: AbortSignal): Promise<void> {
-    while (this.#open && this.#native.bufferedAmount() > target) {
+    while (this.#open && this.#carrier.bufferedAmount() > target) {
       signal?.throwIfAborted();
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, DRAIN_POLL_MS);
@@ -108,7 +121,7 @@ export class Channel implements AsyncIterable<string | Uint8Array> {
   close(): void {
     if (!this.#open) return;
     this.#end();
-    this.#native.close();
+    this.#carrier.close();
   }
 
   #receive(message: string | Uint8Array | ArrayBuffer): void {
@@ -128,21 +141,39 @@ export class Channel implements AsyncIterable<string | Uint8Array> {
     this.#resolveClosed();
   }
 
+  /** The next message; undefined when the channel has closed. Throws the abort reason, and nothing is lost then. */
+  async receive(signal?: AbortSignal): Promise<string | Uint8Array | undefined> {
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#next < this.#queue.length) return this.#take();
+      if (!this.#open) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wake = (): void => {
+          signal?.removeEventListener("abort", this.#wake!);
+          this.#wake = undefined;
+          resolve();
+        };
+        signal?.addEventListener("abort", this.#wake);
+      });
+    }
+  }
+
+  #take(): string | Uint8Array {
+    const message = this.#queue[this.#next]!;
+    this.#next++;
+    // Taking from the front of a long array one by one would move the rest each time.
+    if (this.#next >= 1024 || this.#next === this.#queue.length) {
+      this.#queue.splice(0, this.#next);
+      this.#next = 0;
+    }
+    return message;
+  }
+
   async *[Symbol.asyncIterator](): AsyncGenerator<string | Uint8Array, void> {
     for (;;) {
-      while (this.#next < this.#queue.length) {
-        const message = this.#queue[this.#next]!;
-        this.#next++;
-        // Taking from the front of a long array one by one would move the rest each time.
-        if (this.#next >= 1024 || this.#next === this.#queue.length) {
-          this.#queue.splice(0, this.#next);
-          this.#next = 0;
-        }
-        yield message;
-      }
-      if (!this.#open) return;
-      await new Promise<void>((resolve) => this.#wake = resolve);
-      this.#wake = undefined;
+      const message = await this.receive();
+      if (message === undefined) return;
+      yield message;
     }
   }
 }

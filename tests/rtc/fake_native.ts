@@ -1,9 +1,8 @@
 /** A native data channel that does what a test says, for states that the real one passes too fast to be caught in. */
-import type { DataChannel } from "node-datachannel";
-import { Channel } from "../../rtc/channel.ts";
+import { type Carrier, Channel } from "../../rtc/channel.ts";
 
 /** The native library's side of one channel. */
-export class FakeNative {
+export class FakeNative implements Carrier {
   readonly sent: (string | Uint8Array)[] = [];
   /** What `bufferedAmount` answers. */
   buffered = 0;
@@ -18,7 +17,7 @@ export class FakeNative {
 
   /** A channel over this. */
   channel(): Channel {
-    return new Channel(this as unknown as DataChannel);
+    return new Channel(this);
   }
 
   /** A message from the other side. */
