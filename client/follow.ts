@@ -1,6 +1,9 @@
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { WorkerLostError } from "./job_error.ts";
+import { Link } from "../rtc/link.ts";
+import { isAboutFiles } from "../protocol/message.ts";
 import { FileReceiver } from "../rtc/receive.ts";
+import { declineFiles, FilesReceiver, parseOffer } from "../rtc/receive_files.ts";
 import { createInside } from "../storage/containment.ts";
 import type { Conversation, Incoming } from "./conversation.ts";
 import type { Screen } from "./screen.ts";
@@ -27,10 +30,18 @@ export interface FollowOptions {
   signal: AbortSignal;
 }
 
+/** What came over the channel, in the inbox. */
+export interface Arrived {
+  /** Absolute: archives and predictions, as a channel brings them. */
+  files: readonly string[];
+  /** Absolute folders of results as a link brings them: runs in `models/`, predictions beside that. */
+  folders: readonly string[];
+}
+
 /** How a job ended. `retry` asks for the next method: the worker could not read the package, and nothing ran. */
 export type JobEnd =
-  | { type: "complete"; files: readonly string[] }
-  | { type: "failed"; text: string; files: readonly string[] }
+  | { type: "complete"; arrived: Arrived }
+  | { type: "failed"; text: string; arrived: Arrived }
   | { type: "retry"; reason: string };
 
 /**
@@ -38,7 +49,7 @@ export type JobEnd =
  * Throws {@link WorkerLostError} when the connection ends first, the abort reason, Deno's file errors.
  */
 export async function followJob(conversation: Conversation, options: FollowOptions): Promise<JobEnd> {
-  const follower = new Follower(options);
+  const follower = new Follower(conversation, options);
   try {
     for (;;) {
       const incoming = await conversation.next(follower.limitMs, options.signal);
@@ -51,8 +62,11 @@ export async function followJob(conversation: Conversation, options: FollowOptio
 }
 
 class Follower {
+  readonly #conversation: Conversation;
   readonly #options: FollowOptions;
-  readonly #files: string[] = [];
+  readonly #arrived = { files: [] as string[], folders: [] as string[] };
+  /** Results that come over a link. */
+  #transfer: FilesReceiver | undefined;
   readonly #failedRuns: string[] = [];
   #receiver: FileReceiver | undefined;
   #announced: { name: string; size: number } | undefined;
@@ -60,7 +74,8 @@ class Follower {
   #started = false;
   #runsDone = false;
 
-  constructor(options: FollowOptions) {
+  constructor(conversation: Conversation, options: FollowOptions) {
+    this.#conversation = conversation;
     this.#options = options;
   }
 
@@ -81,9 +96,11 @@ class Follower {
 
   async close(): Promise<void> {
     await this.#receiver?.discard();
+    await this.#transfer?.interrupt();
   }
 
   async take(incoming: Incoming): Promise<JobEnd | undefined> {
+    if (isAboutFiles(incoming)) return await this.#takeAboutFiles(incoming);
     switch (incoming.type) {
       case "CLOSED":
         throw new WorkerLostError(this.#started);
@@ -145,11 +162,11 @@ class Follower {
   #complete(): JobEnd {
     // A Python worker says "complete" after failed runs, too.
     if (this.#failedRuns.length > 0) return this.#failed(`runs failed: ${this.#failedRuns.join(", ")}`);
-    return { type: "complete", files: this.#files };
+    return { type: "complete", arrived: this.#arrived };
   }
 
   #failed(text: string): JobEnd {
-    return { type: "failed", text, files: this.#files };
+    return { type: "failed", text, arrived: this.#arrived };
   }
 
   #jobFailed(text: string): JobEnd {
@@ -165,7 +182,37 @@ class Follower {
     return { type: "retry", reason: this.#pathError };
   }
 
+  /** Results that come file by file. */
+  async #takeAboutFiles(message: Extract<Incoming, { json: string }>): Promise<undefined> {
+    if (!isAboutFiles(message)) return;
+    if (message.type === "FILES_OFFER") await this.#takeOffer(message.json);
+    const folder = await this.#transfer?.take(message);
+    if (!folder) return;
+    const target = join(this.#options.inbox, `results-${this.#arrived.folders.length + 1}`);
+    await folder.moveTo(target);
+    this.#arrived.folders.push(target);
+    this.#transfer = undefined;
+  }
+
+  async #takeOffer(json: string): Promise<void> {
+    const { pipe } = this.#conversation;
+    const offer = parseOffer(json);
+    if (!offer) return;
+    if (offer.purpose !== "results") return await declineFiles(pipe, offer, "a client takes results only");
+    const { inbox, screen } = this.#options;
+    this.#transfer = new FilesReceiver(pipe, offer, {
+      root: inbox,
+      durable: true,
+      onProgress: (done, total) => screen.show({ event: "progress", what: "receiving results", done, total }),
+    });
+    await this.#transfer.start();
+  }
+
   async #takeBytes(bytes: Uint8Array): Promise<undefined> {
+    if (this.#conversation.pipe instanceof Link) {
+      await this.#transfer?.takeChunk(bytes);
+      return;
+    }
     if (!this.#announced) return;
     this.#receiver ??= await this.#begin(this.#announced);
     await this.#receiver.write(bytes);
@@ -181,7 +228,7 @@ class Follower {
     if (!this.#announced) return undefined;
     this.#receiver ??= await this.#begin(this.#announced);
     const path = await this.#receiver.finish();
-    this.#files.push(path);
+    this.#arrived.files.push(path);
     this.#receiver = undefined;
     this.#announced = undefined;
     // In the chunk flow of a Python worker this is the end; ours says how it went.

@@ -23,6 +23,8 @@ export interface JobRequest extends RoomFlags, ChoiceFlags {
   kind: PackageType;
   /** Absolute path of the package. */
   packagePath: string;
+  /** The package is a folder, and this its script; undefined for a ZIP. */
+  script: string | undefined;
   /** Absolute, existing folder that results go to. */
   outputDir: string;
   storageBackend: string | undefined;
@@ -55,10 +57,11 @@ export async function withWorker<Result>(
       ? await chooseWorker(signaling, flags, wanted, onInfo, signal)
       : await sessionWorker(signaling, worker);
     screen.show({ event: "worker", worker: target.peerId, backends: target.backends ?? null });
-    connection = await connectTo(signaling, target.peerId, config.connectionTimeout * 1000, onInfo, signal);
+    const options = { timeoutMs: config.connectionTimeout * 1000, onInfo };
+    connection = await connectTo(signaling, target.peerId, options, signal);
     return await body(connection, target);
   } finally {
-    connection?.close();
+    await connection?.close();
     signaling.close();
     await deletePeer(config.signalingHttp, signaling.peerId);
   }
@@ -114,6 +117,7 @@ function plan(
 ): Promise<Attempt[]> {
   return planSubmission({
     packagePath: request.packagePath,
+    isFolder: request.script !== undefined,
     storage,
     legacyRoot: config.sharedStorageRoot,
     workerBackends: target.backends,
@@ -138,7 +142,7 @@ class ClientJob {
     private readonly began: number,
     private readonly signal: AbortSignal,
   ) {
-    this.#conversation = new Conversation(connection.channel);
+    this.#conversation = new Conversation(connection.pipe);
   }
 
   /** Tries one method after the other until one runs the job. Throws when none is left. */
@@ -171,14 +175,16 @@ class ClientJob {
   }
 
   #submission(): Submission {
-    const { packagePath, kind, outputDir } = this.request;
+    const { packagePath, script, kind, outputDir } = this.request;
     return {
       packagePath,
+      script,
       kind,
       outputDir,
       jobId: this.#jobId,
       resolver: this.resolver,
       conversation: this.#conversation,
+      link: this.connection.link,
       isOurs: this.connection.isOurs,
       features: this.connection.features,
       screen: this.screen,
@@ -222,11 +228,11 @@ class ClientJob {
     const isNew = end.type === "complete" || started.jobFolder !== undefined || started.remote !== undefined;
     const folders = started.remote ? [await this.#download(started.remote)] : started.resultFolders;
     const stored = isNew ? await fetchFromStorage(folders, outputDir, this.signal) : undefined;
-    const received = await fetchFromInbox(end.files, this.inbox, outputDir, this.signal);
+    const received = await fetchFromInbox(end.arrived, this.inbox, outputDir, this.signal);
     await this.#tidy(started);
     const results = stored ?? received ?? null;
     const error = end.type === "failed" ? end.text : null;
-    const { bytesSent, bytesReceived } = this.connection.channel;
+    const { bytesSent, bytesReceived } = this.connection.pipe;
     return {
       ok: error === null,
       job_id: this.#jobId,

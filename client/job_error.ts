@@ -5,10 +5,14 @@ export class JobFailedError extends UserError {}
 
 /** The connection to the worker ended before the job did. */
 export class WorkerLostError extends UserError {
+  /** Whether the first run had begun. */
+  readonly started: boolean;
+
   constructor(started: boolean) {
     super(`the connection to the worker was lost ${started ? "during the job" : "before the job began"}`, {
       hint: "was the worker stopped? submit the job again when it, or another, is there",
     });
+    this.started = started;
   }
 }
 

@@ -1,6 +1,6 @@
 /** The client's command line. */
 import type { Command } from "commander";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { createProgram, ExitCode, onStopSignal, parseWholeNumber, runProgram } from "../config/program.ts";
@@ -37,6 +37,8 @@ interface JobFlags extends CommonFlags {
 
 const EXAMPLES = `  Train on the worker that printed a session string:
     sleap-rtc-client train training.zip --session-string sleap-session:eyJy...
+  The same with a folder in which the package lies unpacked; its results come into it:
+    sleap-rtc-client train training --session-string sleap-session:eyJy...
   Train on the best worker of a room, results into a folder of their own:
     sleap-rtc-client train training.zip --room-id 1a2b3c4d --token 5e6f70 --auto-select --output-dir results
   See who is there:
@@ -62,14 +64,15 @@ function withRoomOptions(command: Command): Command {
 
 function jobCommand(program: Command, kind: PackageType, description: string): void {
   withRoomOptions(
-    program.command(kind).argument("<package>", "the package, a .zip file").description(description),
+    program.command(kind).argument("<package>", "the package: a .zip file, or the folder it was unpacked to")
+      .description(description),
   )
     .option("--worker-id <id>", "this worker of the room")
     .option(
       "--auto-select",
       "the best worker of the room, without asking: shared storage first, then GPU memory",
     )
-    .option("--output-dir <folder>", "where results go (default: the package's folder)")
+    .option("--output-dir <folder>", "where results go (default: the folder that holds the package)")
     .option("--storage-backend <name>", "the storage backend to use (default: one that both sides have)")
     .option("--user-subdir <folder>", "folder below the backend in which copies are made")
     .option(
@@ -91,8 +94,32 @@ function checkRoom(flags: RoomFlags): void {
   }
 }
 
-/** The package's absolute path. Throws {@link ConfigError} unless it is a ZIP file. */
-async function checkPackage(path: string): Promise<string> {
+/** The script that makes a folder a package. */
+const SCRIPTS: Readonly<Record<PackageType, string>> = { train: "train-script.sh", track: "track-script.sh" };
+
+/** The package's absolute path, and whether it is a folder. Throws {@link ConfigError} for what is no package. */
+async function checkPackage(
+  path: string,
+  kind: PackageType,
+): Promise<{ packagePath: string; script: string | undefined }> {
+  const info = await Deno.stat(path).catch((error: unknown) => {
+    throw new ConfigError(`cannot read the package ${path}: ${errorText(error)}`, { cause: error });
+  });
+  const packagePath = resolve(path);
+  if (!info.isDirectory) {
+    await checkArchive(path);
+    return { packagePath, script: undefined };
+  }
+  const script = SCRIPTS[kind];
+  const found = await Deno.stat(join(packagePath, script)).catch(() => undefined);
+  if (found?.isFile) return { packagePath, script };
+  throw new ConfigError(`${path} is not a package: expected ${script} in this folder, which is not there`, {
+    hint: 'export one from SLEAP ("Export Training Job Package…"), and unpack it or give the .zip file',
+  });
+}
+
+/** Throws {@link ConfigError} unless it is a ZIP file. */
+async function checkArchive(path: string): Promise<void> {
   let file: Deno.FsFile;
   try {
     file = await Deno.open(path, { read: true });
@@ -100,16 +127,14 @@ async function checkPackage(path: string): Promise<string> {
     throw new ConfigError(`cannot read the package ${path}: ${errorText(error)}`, { cause: error });
   }
   using opened = file;
-  const { isFile, size } = await opened.stat();
+  const { size } = await opened.stat();
   const head = new Uint8Array(2);
-  if (isFile) await opened.read(head);
-  if (!isFile || !/\.zip$/i.test(path) || head[0] !== 0x50 || head[1] !== 0x4b) {
-    const found = !isFile ? "a folder" : `a file of ${size} bytes that is not a ZIP`;
-    throw new ConfigError(`${path} is not a package: expected a .zip file, found ${found}`, {
-      hint: 'export one from SLEAP ("Export Training Job Package…")',
-    });
-  }
-  return resolve(path);
+  await opened.read(head);
+  if (/\.zip$/i.test(path) && head[0] === 0x50 && head[1] === 0x4b) return;
+  throw new ConfigError(
+    `${path} is not a package: expected a .zip file or a folder, found a file of ${size} bytes that is not a ZIP`,
+    { hint: 'export one from SLEAP ("Export Training Job Package…")' },
+  );
 }
 
 /** The output folder, made if need be. Throws {@link ConfigError} when it cannot be written to. */
@@ -126,8 +151,9 @@ async function submitJob(kind: PackageType, path: string, flags: JobFlags): Prom
   checkRoom(flags);
   await configureLog(flags);
   const config = loadConfig(flags);
-  const packagePath = await checkPackage(path);
-  const outputDir = await makeOutputDir(flags.outputDir ?? config.client.outputDir ?? dirname(packagePath));
+  const { packagePath, script } = await checkPackage(path, kind);
+  const home = script === undefined ? dirname(packagePath) : packagePath;
+  const outputDir = await makeOutputDir(flags.outputDir ?? config.client.outputDir ?? home);
   const screen = flags.json ? jsonScreen() : textScreen();
   for (const text of config.notices) screen.show({ event: "info", text });
   await interruptible(screen, async (signal) => {
@@ -136,6 +162,7 @@ async function submitJob(kind: PackageType, path: string, flags: JobFlags): Prom
         ...flags,
         kind,
         packagePath,
+        script,
         outputDir,
         storageBackend: flags.storageBackend ?? config.client.storageBackend,
         userSubdir: flags.userSubdir ?? config.client.userSubdir,

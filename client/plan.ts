@@ -18,6 +18,8 @@ export type Attempt =
 export interface PlanInput {
   /** Absolute. */
   packagePath: string;
+  /** Whether the package is a folder: it is used where it lies, or sent, but not copied. */
+  isFolder: boolean;
   storage: StorageConfig;
   legacyRoot: string | undefined;
   /** The worker's backends; undefined when they are not known, as with a session string. */
@@ -47,7 +49,7 @@ export async function planSubmission(input: PlanInput): Promise<Attempt[]> {
       why: `the package lies in backend "${located}", ${knows}`,
     });
   }
-  const copyInto = await backendForCopy(input, located);
+  const copyInto = input.isFolder ? undefined : await backendForCopy(input, located);
   if (copyInto !== undefined) {
     const backend = storage.getBackend(copyInto);
     const prefix = checkRelativePath(input.userSubdir ?? "").join("/");
@@ -55,7 +57,7 @@ export async function planSubmission(input: PlanInput): Promise<Attempt[]> {
     if (backend.isObjectStore) attempts.push({ method: "copy", store: backend, prefix, why });
     else attempts.push({ method: "copy", backend: copyInto, folder: backend.resolvePath(prefix, ""), why });
   }
-  if (legacyRoot !== undefined) {
+  if (legacyRoot !== undefined && !input.isFolder) {
     attempts.push({ method: "copy", legacyRoot, why: "a shared storage root is configured" });
   }
   attempts.push({ method: "rtc", why: whyRtc(input) });
@@ -110,8 +112,11 @@ async function backendForCopy(
 }
 
 /** Why nothing better is possible; not shown when something was tried before. */
-function whyRtc({ storage, workerBackends }: PlanInput): string {
+function whyRtc({ storage, workerBackends, isFolder }: PlanInput): string {
   const names = storage.listBackends();
+  if (isFolder && names.some((name) => mayHave(workerBackends, name))) {
+    return "the package is a folder, which lies on no common storage backend";
+  }
   if (names.length === 0) return "no storage backend is configured here";
   const theirs = workerBackends?.join(", ") || "none";
   return `no common storage backend: here ${names.join(", ")}, on the worker ${theirs}`;

@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import { errorText, UserError } from "../config/user_error.ts";
 import { extractArchive } from "../storage/archive.ts";
 import { publish, publishContents } from "../storage/copy.ts";
+import type { Arrived } from "./follow.ts";
 
 /** Folder below the output folder that runs go to. */
 const MODELS = "models";
@@ -40,17 +41,18 @@ export async function fetchFromStorage(
 }
 
 /**
- * Puts files that came over the channel into the output folder: an archive's runs into `models/`, other files as
- * they are. Returns the folder that holds the results; undefined when no file came. Files that cannot be unpacked
+ * Puts what came over the channel into the output folder: runs, packed or not, into `models/`, other files as they
+ * are. Returns the folder that holds the results; undefined when no file came. Files that cannot be unpacked
  * stay, as they came, in the output folder, and a `UserError` says so: the worker has no other copy.
  */
 export async function fetchFromInbox(
-  files: readonly string[],
+  { files, folders }: Arrived,
   inbox: string,
   outputDir: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   let results: string | undefined;
+  for (const folder of folders) results = await fetchFolder(folder, outputDir, signal) ?? results;
   for (const path of files) {
     try {
       results = await fetchFile(path, inbox, outputDir, signal) ?? results;
@@ -63,6 +65,21 @@ export async function fetchFromInbox(
         cause: error,
       });
     }
+  }
+  return results;
+}
+
+/** Runs into `models/`, predictions as they are. */
+async function fetchFolder(
+  folder: string,
+  outputDir: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  let results = await fetchFromStorage([join(folder, MODELS)], outputDir, signal);
+  for await (const { name, isFile } of Deno.readDir(folder)) {
+    if (!isFile) continue;
+    await publish(join(folder, name), outputDir, name, signal);
+    results = outputDir;
   }
   return results;
 }

@@ -1,10 +1,12 @@
 /** Carries out one attempt of a plan: asks the worker, moves the package if need be, and starts the job. */
 import { basename, dirname, join } from "node:path";
-import { errorText } from "../config/user_error.ts";
-import { formatMessage, type Message, type PackageType } from "../protocol/message.ts";
-import { ConnectionError } from "../rtc/transfer_error.ts";
+import { errorText, UserError } from "../config/user_error.ts";
+import { formatMessage, isAboutFiles, type Message, type PackageType } from "../protocol/message.ts";
 import { SAME_STORAGE } from "../protocol/storage_proof.ts";
+import type { Link } from "../rtc/link.ts";
 import { sendFile } from "../rtc/send.ts";
+import { FilesSender } from "../rtc/send_files.ts";
+import { ConnectionError } from "../rtc/transfer_error.ts";
 import {
   componentsBelow,
   type StorageAddress,
@@ -20,7 +22,8 @@ import { StorageResolver } from "../storage/resolver.ts";
 import type { Conversation, Incoming } from "./conversation.ts";
 import { JobFailedError, RefusedError, WorkerLostError } from "./job_error.ts";
 import type { Attempt } from "./plan.ts";
-import type { Screen } from "./screen.ts";
+import { outgoingPackage } from "./outgoing_package.ts";
+import { type Screen, sizeText } from "./screen.ts";
 
 /** Time limits for a worker's answers, in milliseconds (PROTOCOL.md section 14). */
 const BACKEND_LIMIT_MS = 5_000;
@@ -30,6 +33,8 @@ const PATH_LIMIT_MS = 10_000;
 export interface Submission {
   /** Absolute. */
   packagePath: string;
+  /** The package is a folder, and this its script; undefined for a ZIP. */
+  script: string | undefined;
   kind: PackageType;
   /** `job_` and 8 hex digits. */
   jobId: string;
@@ -37,6 +42,8 @@ export interface Submission {
   outputDir: string;
   resolver: StorageResolver;
   conversation: Conversation;
+  /** The link that the conversation is over, if it is over one. */
+  link: Link | undefined;
   /** Whether the worker is this program, not the Python one. */
   isOurs: boolean;
   /** What the worker can do beyond PROTOCOL.md. */
@@ -112,8 +119,10 @@ async function submitBy(submission: Submission, attempt: Attempt, made: Made): P
 }
 
 async function submitInPlace(submission: Submission, backend: string, made: Made): Promise<Begun> {
-  const { resolver, outputDir, jobId } = submission;
-  const packagePath = await Deno.realPath(submission.packagePath);
+  const { resolver, outputDir, jobId, script } = submission;
+  // A folder is named by its script, which can be proven to be the same.
+  const named = script === undefined ? submission.packagePath : join(submission.packagePath, script);
+  const packagePath = await Deno.realPath(named);
   const input = await resolver.toRelative(packagePath, backend);
   const userFolder = await resolver.resolve(backend, input.userSubdir, "");
   const wanted = componentsBelow(await Deno.realPath(outputDir), userFolder);
@@ -248,38 +257,88 @@ async function submitLegacy(submission: Submission, root: string, copied: string
   await answer(submission, "SHARED_INPUT_PATH", PATH_LIMIT_MS);
 }
 
-/** PROTOCOL.md section 11.3. */
+/** Over the channel: file by file to a worker that knows how, else as PROTOCOL.md section 11.3 has it. */
 async function submitRtc(submission: Submission): Promise<Begun> {
-  const { packagePath, kind, jobId, conversation, screen, signal } = submission;
-  using file = await Deno.open(packagePath, { read: true });
-  const { size } = await file.stat();
+  const { kind, jobId, link } = submission;
   await say(submission, { type: "PACKAGE_TYPE", kind });
   await say(submission, { type: "OUTPUT_DIR", dir: "models" });
   await say(submission, { type: "JOB_ID", id: jobId });
-  const onProgress = (done: number, total: number): void =>
-    screen.show({ event: "progress", what: "sending the package", done, total });
-  const outgoing = { name: basename(packagePath), size, hint: "False", file };
-  const refused = new AbortController();
-  const sending = AbortSignal.any([signal, refused.signal]);
-  const watching = watchForRefusal(submission, refused);
-  try {
-    await sendFile(conversation.channel, outgoing, { signal: sending, onProgress });
-  } finally {
-    refused.abort();
-    await watching;
-  }
+  if (link) await sendFiles(submission, link);
+  else await sendStream(submission);
   return { resultFolders: [], jobFolder: undefined };
 }
 
+const SENDING = "sending the package";
+
+async function sendFiles(submission: Submission, link: Link): Promise<void> {
+  const { packagePath, screen } = submission;
+  const sender = new FilesSender(link, await outgoingPackage(packagePath), {
+    onProgress: (done, total) => screen.show({ event: "progress", what: SENDING, done, total }),
+    onFound: (bytes) => {
+      if (bytes > 0) {
+        screen.show({ event: "info", text: `the worker has ${sizeText(bytes)} of it; the rest is sent` });
+      }
+    },
+  });
+  await whileListening(submission, (signal) => sender.run(signal), sender);
+}
+
+async function sendStream(submission: Submission): Promise<void> {
+  const { packagePath, conversation, screen } = submission;
+  using file = await Deno.open(packagePath, { read: true });
+  const { size, isFile } = await file.stat();
+  if (!isFile) {
+    throw new UserError("this worker takes packages as one .zip file only, and this one is a folder", {
+      hint: "pack it first, or use a worker of this program",
+    });
+  }
+  const outgoing = { name: basename(packagePath), size, hint: "False", file };
+  const onProgress = (done: number, total: number): void =>
+    screen.show({ event: "progress", what: SENDING, done, total });
+  await whileListening(
+    submission,
+    (signal) => sendFile(conversation.pipe, outgoing, { signal, onProgress }),
+  );
+}
+
 /** A worker that refuses while the package is still on its way is heard at once, not at the end. */
-async function watchForRefusal({ conversation, jobId }: Submission, refused: AbortController): Promise<void> {
-  for (;;) {
-    const incoming = await conversation.next(undefined, refused.signal).catch(() => undefined);
-    if (incoming === undefined) return;
-    if (incoming.type === "CLOSED") return refused.abort(new WorkerLostError(false));
-    if (incoming.type === "JOB_FAILED" && (incoming.id ?? jobId) === jobId) {
-      return refused.abort(new JobFailedError(`the worker did not take the package: ${incoming.text}`));
+async function whileListening(
+  submission: Submission,
+  send: (signal: AbortSignal) => Promise<void>,
+  sender?: FilesSender,
+): Promise<void> {
+  const [refused, over] = [new AbortController(), new AbortController()];
+  const listening = listen(submission, refused, over.signal, sender);
+  try {
+    await send(AbortSignal.any([submission.signal, refused.signal]));
+  } finally {
+    over.abort();
+    await listening;
+  }
+  refused.signal.throwIfAborted();
+}
+
+async function listen(
+  { conversation, jobId }: Submission,
+  refused: AbortController,
+  over: AbortSignal,
+  sender: FilesSender | undefined,
+): Promise<void> {
+  const others: Incoming[] = [];
+  try {
+    for (;;) {
+      const incoming = await conversation.next(undefined, over).catch(() => undefined);
+      if (incoming === undefined) return;
+      if (incoming.type === "CLOSED") return refused.abort(new WorkerLostError(false));
+      if (incoming.type === "JOB_FAILED" && (incoming.id ?? jobId) === jobId) {
+        return refused.abort(new JobFailedError(`the worker did not take the package: ${incoming.text}`));
+      }
+      if (!isAboutFiles(incoming)) others.push(incoming);
+      else sender?.take(incoming);
     }
+  } finally {
+    // What the job says already is for those who follow it.
+    conversation.putBack(others);
   }
 }
 
@@ -297,7 +356,7 @@ async function say(
   { conversation, signal }: Pick<Talk, "conversation" | "signal">,
   message: Message,
 ): Promise<void> {
-  await conversation.channel.send(formatMessage(message), signal);
+  await conversation.pipe.send(formatMessage(message), signal);
 }
 
 /** Messages that are answered, and what `PATH_VALIDATED` says in answer. */

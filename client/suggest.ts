@@ -45,13 +45,13 @@ export async function suggestBackends(
   if (!connection.features.includes(SAME_STORAGE)) {
     throw new UserError("this worker cannot prove what it sees; is it a Python worker?");
   }
-  const talk = { conversation: new Conversation(connection.channel), screen, signal };
+  const talk = { conversation: new Conversation(connection.pipe), screen, signal };
   const found: Suggestion[] = [];
   for (const backend of backends) {
     for (const { basePath, userSubdir, relativePath } of splits(file)) {
       try {
         await ask(talk, { type: "STORAGE_BACKEND", name: backend }, LIMIT_MS);
-        await connection.channel.send(`USER_SUBDIR::${userSubdir}`);
+        await connection.pipe.send(`USER_SUBDIR::${userSubdir}`);
         await ask(talk, { type: "SHARED_INPUT_PATH", path: relativePath }, LIMIT_MS);
         await proveSameStorage(talk, file);
         found.push({ backend, basePath });

@@ -9,6 +9,22 @@ export const KEEP_ALIVE: Uint8Array<ArrayBuffer> = new TextEncoder().encode("KEE
 /** No message may be larger, in bytes: the limit of the Python peers (PROTOCOL.md section 9.5). */
 export const MAX_MESSAGE_BYTES = 65_536;
 
+/** Longest text that is sent, in bytes: a link needs room for its header. */
+export const MAX_TEXT_BYTES = MAX_MESSAGE_BYTES - 8;
+
+/** Messages about files that travel over a link, in the order in which they come (docs/protocol.md). */
+const FILES_MESSAGES = [
+  "FILES_OFFER",
+  "FILES_LIST",
+  "FILES_READY",
+  "FILES_BEGIN",
+  "FILE_END",
+  "FILES_DONE",
+  "FILES_CANCEL",
+] as const;
+/** See {@link FILES_MESSAGES}. */
+export type FilesMessageType = typeof FILES_MESSAGES[number];
+
 /** Whether a package is for training or for inference. */
 export type PackageType = "train" | "track";
 
@@ -32,6 +48,8 @@ export type Message =
   | { type: "STORAGE_PROVEN"; nonce: string }
   /** Ours: the file is another; the text says in what. */
   | { type: "STORAGE_DIFFERS"; text: string }
+  /** Ours: JSON of what `protocol/files.ts` has schemas for. */
+  | { type: FilesMessageType; json: string }
   | { type: "PATH_VALIDATED"; what: string }
   | { type: "BACKEND_NOT_AVAILABLE"; name: string }
   | { type: "PATH_ERROR"; text: string }
@@ -119,6 +137,7 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["STORAGE_PROOF", (json) => ({ type: "STORAGE_PROOF", json })],
   ["STORAGE_PROVEN", (nonce) => ({ type: "STORAGE_PROVEN", nonce })],
   ["STORAGE_DIFFERS", (text) => ({ type: "STORAGE_DIFFERS", text })],
+  ...FILES_MESSAGES.map((type): [string, Parser] => [type, (json) => ({ type, json })]),
   ["PATH_VALIDATED", (what) => ({ type: "PATH_VALIDATED", what })],
   ["BACKEND_NOT_AVAILABLE", (name) => ({ type: "BACKEND_NOT_AVAILABLE", name })],
   ["PATH_ERROR", (text) => ({ type: "PATH_ERROR", text })],
@@ -133,6 +152,13 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["INFERENCE_JOB_ERROR", parseExit("INFERENCE_JOB_ERROR")],
   ["INFERENCE_ERROR", (text) => ({ type: "INFERENCE_ERROR", text })],
 ]);
+
+/** Whether a message is about files on a link. */
+export function isAboutFiles(
+  message: { type: string },
+): message is Extract<Message, { type: FilesMessageType }> {
+  return FILES_MESSAGES.some((type) => type === message.type);
+}
 
 /** Messages that are one word, matched whole. */
 const WORDS = ["END_OF_FILE", "TRAINING_JOBS_DONE", "INFERENCE_START", "INFERENCE_JOBS_DONE"] as const;
@@ -194,6 +220,13 @@ function argumentsOf(
     case "PATH_VALIDATED":
       return [message.what];
     case "STORAGE_PROOF":
+    case "FILES_OFFER":
+    case "FILES_LIST":
+    case "FILES_READY":
+    case "FILES_BEGIN":
+    case "FILE_END":
+    case "FILES_DONE":
+    case "FILES_CANCEL":
       return [message.json];
     case "STORAGE_PROVEN":
       return [message.nonce];
@@ -221,20 +254,20 @@ function argumentsOf(
 }
 
 /**
- * Output of a job, made safe to send as raw text: cut into pieces of at most {@link MAX_MESSAGE_BYTES} bytes,
+ * Output of a job, made safe to send as raw text: cut into pieces of at most {@link MAX_TEXT_BYTES} bytes,
  * and a piece that would be read as a message gets a blank in front.
  */
 export function logTexts(text: string): string[] {
   const isPlain = (piece: string): boolean => parseMessage(piece).type === "LOG" && piece !== "KEEP_ALIVE";
-  const pieces = cutText(text, MAX_MESSAGE_BYTES);
+  const pieces = cutText(text, MAX_TEXT_BYTES);
   if (pieces.every(isPlain)) return pieces;
   // One byte is left for the blank.
-  return cutText(text, MAX_MESSAGE_BYTES - 1).map((piece) => isPlain(piece) ? piece : ` ${piece}`);
+  return cutText(text, MAX_TEXT_BYTES - 1).map((piece) => isPlain(piece) ? piece : ` ${piece}`);
 }
 
 /** Output of an inference job as messages, trailing blanks taken off (PROTOCOL.md section 12.4). */
 export function trackLogTexts(text: string): string[] {
-  const room = MAX_MESSAGE_BYTES - "TRACK_LOG:".length;
+  const room = MAX_TEXT_BYTES - "TRACK_LOG:".length;
   return cutText(text.trimEnd(), room).map((line) => formatMessage({ type: "TRACK_LOG", line }));
 }
 

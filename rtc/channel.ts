@@ -1,4 +1,6 @@
 import { KEEP_ALIVE, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
+import type { Pipe } from "./pipe.ts";
+import { Queue } from "./queue.ts";
 import { ConnectionError } from "./transfer_error.ts";
 
 /** A sender waits while more than this many bytes are queued in the native library … */
@@ -31,11 +33,9 @@ export function isKeepAlive(bytes: Uint8Array): boolean {
  * A data channel as an async iterable of messages, text or bytes, in order; `KEEP_ALIVE` messages are taken out.
  * Iteration ends when the channel closes. One iteration at a time.
  */
-export class Channel implements AsyncIterable<string | Uint8Array> {
+export class Channel implements Pipe {
   readonly #carrier: Carrier;
-  readonly #queue: (string | Uint8Array)[] = [];
-  /** Index in the queue of the message to be taken next. */
-  #next = 0;
+  readonly #queue = new Queue<string | Uint8Array>();
   #wake: (() => void) | undefined;
   #drained: (() => void) | undefined;
   #open = true;
@@ -64,6 +64,11 @@ export class Channel implements AsyncIterable<string | Uint8Array> {
   /** Payload bytes taken from the channel so far. */
   get bytesReceived(): number {
     return this.#bytesReceived;
+  }
+
+  /** Bytes that wait to leave this machine. */
+  get bufferedAmount(): number {
+    return this.#open ? this.#carrier.bufferedAmount() : 0;
   }
 
   get isOpen(): boolean {
@@ -118,10 +123,12 @@ export class Channel implements AsyncIterable<string | Uint8Array> {
   }
 
   /** Closes the channel; what is queued may be lost, see {@link flush}. */
-  close(): void {
-    if (!this.#open) return;
-    this.#end();
-    this.#carrier.close();
+  close(): Promise<void> {
+    if (this.#open) {
+      this.#end();
+      this.#carrier.close();
+    }
+    return Promise.resolve();
   }
 
   #receive(message: string | Uint8Array | ArrayBuffer): void {
@@ -145,7 +152,8 @@ export class Channel implements AsyncIterable<string | Uint8Array> {
   async receive(signal?: AbortSignal): Promise<string | Uint8Array | undefined> {
     for (;;) {
       signal?.throwIfAborted();
-      if (this.#next < this.#queue.length) return this.#take();
+      const message = this.#queue.shift();
+      if (message !== undefined) return message;
       if (!this.#open) return undefined;
       await new Promise<void>((resolve) => {
         this.#wake = (): void => {
@@ -156,17 +164,6 @@ export class Channel implements AsyncIterable<string | Uint8Array> {
         signal?.addEventListener("abort", this.#wake);
       });
     }
-  }
-
-  #take(): string | Uint8Array {
-    const message = this.#queue[this.#next]!;
-    this.#next++;
-    // Taking from the front of a long array one by one would move the rest each time.
-    if (this.#next >= 1024 || this.#next === this.#queue.length) {
-      this.#queue.splice(0, this.#next);
-      this.#next = 0;
-    }
-    return message;
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<string | Uint8Array, void> {

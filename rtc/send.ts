@@ -1,5 +1,6 @@
 import { formatMessage, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
-import { type Channel, isKeepAlive } from "./channel.ts";
+import { isKeepAlive } from "./channel.ts";
+import type { Pipe } from "./pipe.ts";
 import { TransferError } from "./transfer_error.ts";
 
 /** Bytes per read from disk. */
@@ -22,7 +23,7 @@ export interface OutgoingFile {
  * size than announced, `ConnectionError` when the channel closes, the abort reason.
  */
 export async function sendFile(
-  channel: Channel,
+  channel: Pipe,
   outgoing: OutgoingFile,
   { signal, onProgress, chunkBytes = MAX_MESSAGE_BYTES }: {
     signal?: AbortSignal;

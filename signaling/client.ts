@@ -198,8 +198,10 @@ export class SignalingClient {
    * The peers of the room that pass the filters (PROTOCOL.md section 6), this one excepted.
    * Throws {@link SignalingError} when no answer comes in time.
    */
-  async discover(filters: Record<string, unknown> = {}): Promise<PeerInfo[]> {
-    const answer = this.next((message) => message.type === "peer_list" ? message.peers : undefined);
+  async discover(filters: Record<string, unknown> = {}, timeoutMs?: number): Promise<PeerInfo[]> {
+    const pick = (message: ServerMessage): PeerInfo[] | undefined =>
+      message.type === "peer_list" ? message.peers : undefined;
+    const answer = this.next(pick, timeoutMs);
     this.send({ type: "discover_peers", from_peer_id: this.peerId, filters });
     return await answer;
   }
@@ -234,6 +236,17 @@ export class SignalingClient {
         finish(() => reject(error ?? new SignalingError("signaling was closed")))
       );
     });
+  }
+
+  /** Connects anew, at once: for when the server does not answer, though the socket looks open. */
+  renew(): void {
+    const socket = this.#socket;
+    // While it reconnects already there is nothing to do.
+    if (this.#closing || !this.#isRegistered || socket?.readyState !== WebSocket.OPEN) return;
+    socket.onclose = null;
+    socket.onmessage = null;
+    socket.close();
+    void this.#reconnect();
   }
 
   /** Leaves the room and stays away. */

@@ -10,15 +10,16 @@ const SILENT_MS = 4_000;
  * minute) and its channel is silent. While the server is away nothing is concluded. Settles on abort, too.
  */
 export async function peerGone(
-  signaling: SignalingClient,
+  signaling: () => SignalingClient,
   peerId: string,
   silentMs: () => number,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
     await pause(POLL_MS, signal);
-    if (signal.aborted || silentMs() < SILENT_MS || !signaling.isConnected) continue;
-    const peers = await signaling.discover().catch(() => undefined);
+    const room = signaling();
+    if (signal.aborted || silentMs() < SILENT_MS || !room.isConnected) continue;
+    const peers = await room.discover().catch(() => undefined);
     if (peers && !peers.some((peer) => peer.peer_id === peerId) && silentMs() >= SILENT_MS) return;
   }
 }

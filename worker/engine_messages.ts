@@ -15,6 +15,8 @@ export interface EngineSettings {
   legacyRoot: string | undefined;
   /** Absolute, private to this worker. */
   scratch: string;
+  /** Absolute, private to this user; what interrupted transfers leave is found there by the next worker. */
+  incoming: string;
   trainCommand: readonly string[];
   trackCommand: readonly string[];
   /** The whole environment of the jobs. */

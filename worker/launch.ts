@@ -87,7 +87,7 @@ async function permissions(settings: EngineSettings): Promise<Deno.PermissionOpt
   const bases = settings.storage.filter((entry) => !stores.includes(entry)).map(({ basePath }) => basePath);
   if (settings.legacyRoot !== undefined) bases.push(settings.legacyRoot);
   const storage = await truePaths(bases);
-  const scratch = await truePaths([settings.scratch]);
+  const scratch = await truePaths([settings.scratch, settings.incoming]);
   const modules = fileURLToPath(new URL("../node_modules", import.meta.url));
   const programs = [settings.trainCommand[0], settings.trackCommand[0]]
     .filter((path): path is string => path !== undefined && isAbsolute(path));

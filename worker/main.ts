@@ -1,11 +1,12 @@
 /** The worker's launcher: reads flags and configuration, then starts the engine with exactly the permissions it needs. */
 import { getLogger } from "@logtape/logtape";
 import type { Command } from "commander";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { createProgram, runProgram } from "../config/program.ts";
 import { ConfigError } from "../config/user_error.ts";
+import { removeForsaken } from "../storage/incoming.ts";
 import type { EngineSettings } from "./engine_messages.ts";
 import { findProgram, hostProperties } from "./host.ts";
 import { launchEngine, type Registered } from "./launch.ts";
@@ -60,13 +61,17 @@ async function serve(flags: Flags): Promise<void> {
   const config = loadConfig(flags);
   logger.info(`configuration: ${config.file ?? "defaults"}; environment ${config.environment}`);
   for (const notice of config.notices) logger.info(notice);
-  const { scratch, leave } = await makeScratch(flags.scratch ?? config.worker.scratch);
+  const parent = flags.scratch ?? config.worker.scratch;
+  const { scratch, leave } = await makeScratch(parent);
+  const incoming = await makeIncoming(parent, scratch);
   try {
-    const settings = await engineSettings(flags, config, scratch);
+    const settings = await engineSettings(flags, config, scratch, incoming);
     const { allowRead, allowWrite } = flags;
     await launchEngine(settings, { allowRead, allowWrite }, (room) => announce(room, flags));
   } finally {
     await leave();
+    // Stays where there is something in it for the next worker.
+    await Deno.remove(incoming).catch(() => {});
   }
 }
 
@@ -89,7 +94,12 @@ function jobEnvironment(names: readonly string[]): Record<string, string> {
   }));
 }
 
-async function engineSettings(flags: Flags, config: Config, scratch: string): Promise<EngineSettings> {
+async function engineSettings(
+  flags: Flags,
+  config: Config,
+  scratch: string,
+  incoming: string,
+): Promise<EngineSettings> {
   if ((flags.roomId === undefined) !== (flags.token === undefined)) {
     throw new ConfigError("--room-id and --token belong together; give both, or neither to make a new room");
   }
@@ -104,6 +114,7 @@ async function engineSettings(flags: Flags, config: Config, scratch: string): Pr
     storage: config.storage,
     legacyRoot: config.sharedStorageRoot,
     scratch,
+    incoming,
     trainCommand: await resolveCommand(config.worker.trainCommand, "training"),
     trackCommand: await resolveCommand(config.worker.trackCommand, "inference"),
     jobEnvironment: jobEnvironment(config.worker.jobEnvironment),
@@ -143,6 +154,22 @@ async function makeScratch(
       for (const path of kept) logger.warn(`results that could not be delivered are kept in ${path}`);
     },
   };
+}
+
+/** Where interrupted transfers wait for the next worker of this user: beside the scratch folders. */
+async function makeIncoming(parent: string | undefined, scratch: string): Promise<string> {
+  const path = parent === undefined
+    ? join(dirname(scratch), `sleap-rtc-incoming-${Deno.uid() ?? "user"}`)
+    : join(parent, "incoming");
+  await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+  const [info, own] = [await Deno.lstat(path), await Deno.stat(scratch)];
+  // In a folder that others write to, the name may have been taken by somebody else.
+  if (!info.isDirectory || info.uid !== own.uid || ((info.mode ?? 0) & 0o077) !== 0) {
+    logger.warn(`${path} is not this user's alone: interrupted transfers begin anew with the next worker`);
+    return scratch;
+  }
+  await removeForsaken(path);
+  return await Deno.realPath(path);
 }
 
 if (import.meta.main) Deno.exit(await runProgram(createCommand(), Deno.args));

@@ -1,21 +1,17 @@
 import { getLogger } from "@logtape/logtape";
 import { errorText, UserError } from "../config/user_error.ts";
-import { EXTENSION } from "../protocol/extension.ts";
 import { formatSession } from "../protocol/session_string.ts";
 import type { Offer, WorkerStatus } from "../protocol/signaling.ts";
-import { type Channel, keepAlive } from "../rtc/channel.ts";
-import { Peer } from "../rtc/peer.ts";
 import { createRoom, deletePeer, SignalingClient, SignalingError, signIn } from "../signaling/client.ts";
 import { pause, peerGone } from "../signaling/presence.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import type { EngineSettings, FromEngine } from "./engine_messages.ts";
+import { ServedClient } from "./served_client.ts";
 import { Session } from "./session.ts";
 import { StorageFlow } from "./storage_flow.ts";
 
 const logger = getLogger(["sleap-rtc", "worker"]);
 
-/** Our own clients hear from us, and we from them, this often, in milliseconds. */
-const KEEP_ALIVE_MS = 2_000;
 /** Pauses between attempts to find a new room: 2, 4, 8 … at most 30 s, in milliseconds. */
 const FIRST_PAUSE_MS = 2_000;
 const LAST_PAUSE_MS = 30_000;
@@ -28,6 +24,8 @@ export class WorkerServer {
   readonly #storage: StorageConfig;
   #signaling: SignalingClient | undefined;
   #status: WorkerStatus = "available";
+  #client: ServedClient | undefined;
+  /** Settles when the client that is served has left. */
   #busy: Promise<void> | undefined;
 
   constructor(settings: EngineSettings, tell: (message: FromEngine) => void) {
@@ -144,56 +142,44 @@ export class WorkerServer {
   }
 
   async #takeOffer(signaling: SignalingClient, offer: Offer): Promise<void> {
-    if (this.#busy || this.#abort.signal.aborted) {
-      logger.info("refused {peer}: another client is served", { peer: offer.sender });
-      // A Python client would not know what to make of it, and waits.
-      if (offer.sleap_rtc) {
-        signaling.send({
-          type: "peer_message",
-          from_peer_id: signaling.peerId,
-          to_peer_id: offer.sender,
-          payload: { app_message_type: "worker_busy" },
-        });
-      }
-      return;
-    }
-    this.#busy = this.#serve(signaling, offer)
+    if (this.#abort.signal.aborted) return;
+    if (this.#client?.peerId === offer.sender) return await this.#client.reconnect(signaling, offer);
+    if (this.#client) return this.#refuse(signaling, offer);
+    const client = new ServedClient(offer.sender, this.#abort.signal, this.#settings);
+    this.#client = client;
+    this.#busy = this.#serve(client, signaling, offer)
       .catch((error: unknown) => logger.error("{reason}", { reason: errorText(error) }))
       .finally(() => {
-        this.#busy = undefined;
+        this.#client = undefined;
         this.#setStatus("available");
         if (!this.#abort.signal.aborted) logger.info("ready for the next client");
       });
     await this.#busy;
   }
 
-  async #serve(signaling: SignalingClient, offer: Offer): Promise<void> {
-    logger.info("client {peer} is connecting", { peer: offer.sender });
-    this.#setStatus("reserved");
-    const { peer, sdp } = await Peer.answer(offer.sdp, { iceServers: signaling.iceServers });
-    const stop = (): void => peer.close();
-    this.#abort.signal.addEventListener("abort", stop, { once: true });
-    if (this.#abort.signal.aborted) stop();
-    try {
-      const { sender } = offer;
-      signaling.send({ type: "answer", sender: signaling.peerId, target: sender, sdp, sleap_rtc: EXTENSION });
-      const timer = setTimeout(() => peer.close(), this.#settings.connectionTimeout * 1000);
-      const channel = await peer.channel.finally(() => clearTimeout(timer));
-      logger.info("client {peer} is connected", { peer: sender });
-      if (offer.sleap_rtc) keepAlive(channel, KEEP_ALIVE_MS);
-      await this.#converse(signaling, channel, sender);
-      logger.info("client {peer} has left", { peer: sender });
-    } finally {
-      this.#abort.signal.removeEventListener("abort", stop);
-      peer.close();
-    }
+  #refuse(signaling: SignalingClient, offer: Offer): void {
+    logger.info("refused {peer}: another client is served", { peer: offer.sender });
+    // A Python client would not know what to make of it, and waits.
+    if (!offer.sleap_rtc) return;
+    signaling.send({
+      type: "peer_message",
+      from_peer_id: signaling.peerId,
+      to_peer_id: offer.sender,
+      payload: { app_message_type: "worker_busy" },
+    });
   }
 
-  async #converse(signaling: SignalingClient, channel: Channel, client: string): Promise<void> {
-    const { trainCommand, trackCommand, jobEnvironment, scratch, legacyRoot } = this.#settings;
-    const session = new Session(channel, {
+  async #serve(client: ServedClient, signaling: SignalingClient, offer: Offer): Promise<void> {
+    const { peerId } = client;
+    logger.info("client {peer} is connecting", { peer: peerId });
+    this.#setStatus("reserved");
+    const pipe = await client.connect(signaling, offer);
+    logger.info("client {peer} is connected", { peer: peerId });
+    const { trainCommand, trackCommand, jobEnvironment, scratch, incoming, legacyRoot } = this.#settings;
+    const session = new Session(pipe, {
       scratch,
-      storage: new StorageFlow(this.#storage, legacyRoot, client),
+      incoming,
+      storage: new StorageFlow(this.#storage, legacyRoot, peerId),
       job: {
         trainCommand,
         trackCommand,
@@ -204,11 +190,14 @@ export class WorkerServer {
       onStatus: (status, jobId) => this.#setStatus(status, jobId),
     });
     const over = new AbortController();
-    void peerGone(signaling, client, () => channel.silentMs, over.signal).then(() => channel.close());
+    const current = (): SignalingClient => this.#signaling ?? signaling;
+    void peerGone(current, peerId, () => pipe.silentMs, over.signal).then(() => client.close());
     try {
       await session.run();
     } finally {
       over.abort();
+      await client.close();
     }
+    logger.info("client {peer} has left", { peer: peerId });
   }
 }

@@ -1,17 +1,21 @@
 import { getLogger } from "@logtape/logtape";
+import { basename } from "node:path";
 import { errorText, UserError } from "../config/user_error.ts";
 import {
   cutText,
+  type FilesMessageType,
   formatMessage,
-  MAX_MESSAGE_BYTES,
+  MAX_TEXT_BYTES,
   type Message,
   type PackageType,
   parseMessage,
 } from "../protocol/message.ts";
-import type { Channel } from "../rtc/channel.ts";
+import { Link } from "../rtc/link.ts";
+import type { Pipe } from "../rtc/pipe.ts";
 import { PathValidationError } from "../storage/containment.ts";
 import { InsufficientSpaceError, isDiskFull } from "../storage/copy.ts";
 import { type ArrivedFile, IncomingFile } from "./incoming_file.ts";
+import { type ArrivedPackage, IncomingTransfer } from "./incoming_transfer.ts";
 import type { JobResult, JobSettings } from "./job.ts";
 import { JobRunner, stemOf } from "./job_runner.ts";
 import { failureText } from "./results.ts";
@@ -28,6 +32,8 @@ const NO_ID = "None";
 export interface SessionOptions {
   /** A private folder, absolute. */
   scratch: string;
+  /** The same, on the same file system, for packages whose transfer was interrupted; it outlives this process. */
+  incoming: string;
   storage: StorageFlow;
   job: JobSettings;
   /** Tells the signaling server; `jobId` while busy. */
@@ -35,14 +41,15 @@ export interface SessionOptions {
 }
 
 /**
- * One client's conversation over one data channel: the storage-backend flow, the legacy flow and the chunk flow of
- * PROTOCOL.md section 11, in any order, job after job. Ends when the channel closes; a running job ends with it.
+ * One client's conversation, over one data channel or over a link that outlives its channels: the storage-backend flow, the legacy flow and the chunk flow of
+ * PROTOCOL.md section 11, in any order, job after job. Ends when that closes; a running job ends with it.
  */
 export class Session {
-  readonly #channel: Channel;
+  readonly #pipe: Pipe;
   readonly #options: SessionOptions;
   readonly #abort = new AbortController();
   readonly #incoming: IncomingFile;
+  readonly #transfer: IncomingTransfer;
   readonly #runner: JobRunner;
   /** Id of the job to come; a job takes it along. */
   #jobId = NO_ID;
@@ -51,18 +58,19 @@ export class Session {
   #packageType: PackageType = "train";
   #job: Promise<void> | undefined;
 
-  constructor(channel: Channel, options: SessionOptions) {
-    this.#channel = channel;
+  constructor(pipe: Pipe, options: SessionOptions) {
+    this.#pipe = pipe;
     this.#options = options;
-    this.#incoming = new IncomingFile(options.scratch);
-    const { scratch, job } = options;
-    this.#runner = new JobRunner({ scratch, job, channel, say: this.#sayText, signal: this.#abort.signal });
+    const { scratch, incoming, job } = options;
+    this.#incoming = new IncomingFile(scratch);
+    this.#transfer = new IncomingTransfer(pipe, scratch, incoming);
+    this.#runner = new JobRunner({ scratch, job, pipe, say: this.#sayText, signal: this.#abort.signal });
   }
 
   /** Serves the client until it leaves. What goes wrong is told to the client and to the log. */
   async run(): Promise<void> {
     try {
-      for await (const message of this.#channel) {
+      for (let message; (message = await this.#pipe.receive()) !== undefined;) {
         try {
           if (typeof message === "string") await this.#handle(message);
           else await this.#takeBytes(message);
@@ -74,6 +82,7 @@ export class Session {
       this.#abort.abort(new UserError("the client left"));
       await this.#job;
       await this.#incoming.discard();
+      await this.#transfer.interrupt();
     }
   }
 
@@ -108,6 +117,18 @@ export class Session {
         return;
       case "END_OF_FILE":
         return await this.#startReceivedJob();
+      case "FILES_OFFER":
+        return await this.#transfer.offer(
+          message.json,
+          this.#job && "a job is running: no package is taken now",
+        );
+      case "FILES_LIST":
+      case "FILES_BEGIN":
+      case "FILE_END":
+      case "FILES_READY":
+      case "FILES_DONE":
+      case "FILES_CANCEL":
+        return await this.#takeAboutFiles(message);
       case "OUTPUT_DIR":
         // Runs always write to `models`, whatever is asked for (PROTOCOL.md section 11.3).
         return;
@@ -121,7 +142,16 @@ export class Session {
     }
   }
 
+  /** About the package that comes, or the results that go. */
+  async #takeAboutFiles(message: { type: FilesMessageType; json: string }): Promise<void> {
+    this.#runner.take(message);
+    const arrived = await this.#transfer.take(message);
+    if (arrived) this.#start((jobId) => this.#runArrivedJob(jobId, arrived));
+  }
+
   async #takeBytes(bytes: Uint8Array): Promise<void> {
+    // Over a link they are chunks of a transfer, over a channel those of the Python peers' stream.
+    if (this.#pipe instanceof Link) return await this.#transfer.takeChunk(bytes);
     if (!this.#job) return await this.#incoming.write(bytes);
     await this.#incoming.refuse();
   }
@@ -136,17 +166,22 @@ export class Session {
   }
 
   async #runReceivedJob(jobId: string, { path, folder }: ArrivedFile): Promise<void> {
+    return await this.#runArrivedJob(jobId, { path, folder, isFolder: false });
+  }
+
+  async #runArrivedJob(jobId: string, { path, folder, isFolder }: ArrivedPackage): Promise<void> {
+    const file = isFolder ? undefined : await Deno.open(path, { read: true });
     try {
-      using file = await Deno.open(path, { read: true });
-      const { size } = await file.stat();
       const stem = stemOf(path);
-      const input = { source: { file, size }, stem, received: `${stem}.zip`, kind: this.#packageType };
+      const source = file ? { file, size: (await file.stat()).size } : { folder: path };
+      const input = { source, stem, received: basename(path), kind: this.#packageType };
       const [result] = await this.#runner.run(
         input,
         (result, scratch) => this.#runner.sendResults(result, stem, scratch),
       );
       await this.#sayEnd(jobId, result, ".");
     } finally {
+      file?.close();
       await Deno.remove(folder, { recursive: true });
     }
   }
@@ -181,7 +216,7 @@ export class Session {
     logger.info("job {jobId} begins", { jobId });
     this.#job = body(jobId).catch((error: unknown) => this.#report(error, jobId)).finally(() => {
       this.#job = undefined;
-      if (this.#channel.isOpen) this.#options.onStatus("reserved");
+      if (this.#pipe.isOpen) this.#options.onStatus("reserved");
     });
   }
 
@@ -200,7 +235,7 @@ export class Session {
 
   /** Tells client and log what went wrong with a message or a job. Never throws. */
   async #report(error: unknown, jobId: string): Promise<void> {
-    if (this.#abort.signal.aborted || !this.#channel.isOpen) {
+    if (this.#abort.signal.aborted || !this.#pipe.isOpen) {
       return logger.warn("job {jobId} was stopped: {reason}", { jobId, reason: errorText(error) });
     }
     logger.error("{text}", { text: errorText(error) });
@@ -219,13 +254,13 @@ export class Session {
   }
 
   async #say(message: Message): Promise<void> {
-    const [text = ""] = cutText(formatMessage(message), MAX_MESSAGE_BYTES);
+    const [text = ""] = cutText(formatMessage(message), MAX_TEXT_BYTES);
     await this.#sayText(text);
   }
 
   readonly #sayText = async (text: string): Promise<void> => {
     // A client that is gone is noticed by the loop that reads; there is nobody to tell.
-    if (this.#channel.isOpen) await this.#channel.send(text, this.#abort.signal);
+    if (this.#pipe.isOpen) await this.#pipe.send(text, this.#abort.signal);
   };
 }
 

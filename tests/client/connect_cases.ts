@@ -19,7 +19,12 @@ Deno.test("connect: when signaling is away the error comes at once, and no rejec
   };
   globalThis.addEventListener("unhandledrejection", note);
   try {
-    const connecting = connectTo(signaling, "worker", 1_000, () => {}, new AbortController().signal);
+    const connecting = connectTo(
+      signaling,
+      "worker",
+      { timeoutMs: 1_000, onInfo: () => {} },
+      new AbortController().signal,
+    );
     await assert.rejects(connecting, ConnectionError);
     late.reject(new Error("no answer within 1 s"));
     await new Promise((resolve) => setTimeout(resolve, 0));

@@ -76,7 +76,7 @@ Deno.test("follow: over the channel a Python worker's file is the end, our worke
   withTempDir(async (dir) => {
     const python = await follow(dir, [...RUN, ...FILE], { isOurs: false, rtc: true });
     const path = join(await Deno.realPath(dir), "trained_a.zip");
-    assert.deepEqual(python.end, { type: "complete", files: [path] });
+    assert.deepEqual(python.end, { type: "complete", arrived: { files: [path], folders: [] } });
     assert.deepEqual(await Deno.readFile(path), Uint8Array.of(1, 2, 3, 4));
     const ours = await follow(dir, [...RUN, ...FILE, "JOB_FAILED::j::half"], { rtc: true });
     assert.deepEqual(ours.end, { type: "failed", text: "half", files: [path] });
@@ -94,7 +94,7 @@ Deno.test("follow: a file announced anew after one that broke off is taken", () 
   withTempDir(async (dir) => {
     const said = [...FILE.slice(0, 2), "FILE_META::b.bin:3:models", new Uint8Array(3), "END_OF_FILE"];
     const { end } = await follow(dir, [...said, "JOB_FAILED::j::sent again"], { rtc: true });
-    assert.deepEqual(end.type === "failed" && end.files, [join(await Deno.realPath(dir), "b.bin")]);
+    assert.deepEqual(end.type === "failed" && end.arrived.files, [join(await Deno.realPath(dir), "b.bin")]);
     assert.deepEqual([...Deno.readDirSync(dir)].map(({ name }) => name), ["b.bin"]);
   }));
 

@@ -25,6 +25,7 @@ function withPlan(
     const plan = async (fields: Partial<PlanInput>, inside = true): Promise<string[]> => {
       const attempts = await planSubmission({
         packagePath: join(dir, inside ? "a/u/in.zip" : "home/out.zip"),
+        isFolder: false,
         storage,
         legacyRoot: undefined,
         workerBackends: undefined,
@@ -103,10 +104,13 @@ Deno.test("results: an archive's runs go to models/, other files as they are", (
     await Deno.writeTextFile(join(dir, "b/predictions.slp"), "p");
     const files = [join(dir, "b/predictions.slp"), join(dir, "b/trained.zip")];
     const out = join(dir, "home");
-    assert.equal(await fetchFromInbox(files, join(dir, "b"), out, SIGNAL), join(out, "models"));
+    assert.equal(
+      await fetchFromInbox({ files, folders: [] }, join(dir, "b"), out, SIGNAL),
+      join(out, "models"),
+    );
     assert.deepEqual(names(out), ["models", "out.zip", "predictions.slp"]);
     assert.deepEqual(names(join(out, "models/run")), ["best.ckpt"]);
-    assert.equal(await fetchFromInbox([], join(dir, "b"), out, SIGNAL), undefined);
+    assert.equal(await fetchFromInbox({ files: [], folders: [] }, join(dir, "b"), out, SIGNAL), undefined);
   }));
 
 for (const name of ["../evil", "/evil", "a/../../evil", "a\\..\\evil", "C:evil"]) {
@@ -115,7 +119,7 @@ for (const name of ["../evil", "/evil", "a/../../evil", "a\\..\\evil", "C:evil"]
       const path = join(dir, "b/trained.zip");
       await Deno.writeFile(path, await zipOf({ "run/x": "", [name]: "" }));
       await assert.rejects(
-        fetchFromInbox([path], join(dir, "b"), join(dir, "home"), SIGNAL),
+        fetchFromInbox({ files: [path], folders: [] }, join(dir, "b"), join(dir, "home"), SIGNAL),
         /could not be unpacked: File corrupted/,
       );
       const home = names(join(dir, "home"));

@@ -54,11 +54,13 @@ export function submissionOf(
   const screen = keepingScreen();
   const submission: Submission = {
     packagePath,
+    script: undefined,
     kind: "train",
     jobId: "job_1a2b3c4d",
     outputDir,
     resolver: new StorageResolver(new StorageConfig(backends)),
     conversation: new Conversation(near),
+    link: undefined,
     isOurs: true,
     features: [],
     screen,

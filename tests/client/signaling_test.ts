@@ -162,12 +162,12 @@ Deno.test("presence: a silent peer that has left the room is gone, one that is t
   withoutPauses(async () => {
     let looks = 0;
     const steps = room(() => ++looks > 3, () => looks < 6 ? ["peer"] : []);
-    await peerGone(steps.signaling, "peer", () => 4_000, SIGNAL);
+    await peerGone(() => steps.signaling, "peer", () => 4_000, SIGNAL);
     assert.equal(looks, 6);
     assert.equal(steps.asked(), 3);
     const abort = new AbortController();
     let heard = 0;
     const loud = room(() => true, () => []);
-    await peerGone(loud.signaling, "peer", () => (++heard === 5 && abort.abort(), 3_999), abort.signal);
+    await peerGone(() => loud.signaling, "peer", () => (++heard === 5 && abort.abort(), 3_999), abort.signal);
     assert.equal(loud.asked(), 0);
   }));

@@ -190,7 +190,8 @@ Deno.test("submit: after a refused legacy attempt the job runs over the channel 
     const scratch = join(dir, "scratch");
     await Deno.mkdir(scratch);
     const storage = new StorageFlow(new StorageConfig([]), undefined, "client");
-    const running = new Session(far, { scratch, storage, job: JOB, onStatus: () => {} }).run();
+    const running = new Session(far, { scratch, incoming: scratch, storage, job: JOB, onStatus: () => {} })
+      .run();
     await assert.rejects(
       submit(submission, { method: "copy", legacyRoot: join(dir, "base"), why: "" }),
       RefusedError,
@@ -209,7 +210,10 @@ Deno.test("submit: after a refused legacy attempt the job runs over the channel 
     });
     near.close();
     await running;
-    assert.deepEqual(end, { type: "complete", files: [join(inbox, "trained_pkg.zip")] });
+    assert.deepEqual(end, {
+      type: "complete",
+      arrived: { files: [join(inbox, "trained_pkg.zip")], folders: [] },
+    });
   }));
 
 Deno.test("submit: job ids are as the Python client makes them", () => {

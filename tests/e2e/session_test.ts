@@ -31,19 +31,36 @@ async function enterRoom(
   });
 }
 
+const NOTHING_ARRIVED: JobEnd = { type: "complete", arrived: { files: [], folders: [] } };
+
 Deno.test("two jobs by different methods in one session, and nothing of the first leaks into the second", () =>
   withLab(async (test) => {
     const worker = await startWorker(test);
     const { signal } = new AbortController();
     const signaling = await enterRoom(test, worker);
-    const connection = await connectTo(signaling, worker.peerId, 10_000, () => {}, signal);
-    const conversation = new Conversation(connection.channel);
+    const connection = await connectTo(
+      signaling,
+      worker.peerId,
+      { timeoutMs: 10_000, onInfo: () => {} },
+      signal,
+    );
+    const conversation = new Conversation(connection.pipe);
     const storage = [{ name: "vast", basePath: test.clientMount, type: "local", description: "" }];
     const resolver = new StorageResolver(new StorageConfig(storage));
     const run = async (packagePath: string, attempt: Attempt, outputDir: string): Promise<JobEnd> => {
       const inbox = await Deno.makeTempDir({ dir: test.folder });
       const common = { jobId: newJobId(), isOurs: true, features: [], screen: SILENT, signal };
-      await submit({ ...common, packagePath, kind: "train", outputDir, resolver, conversation }, attempt);
+      const { link } = connection;
+      const ours = {
+        packagePath,
+        script: undefined,
+        kind: "train",
+        outputDir,
+        resolver,
+        conversation,
+        link,
+      } as const;
+      await submit({ ...common, ...ours }, attempt);
       const rtc = attempt.method === "rtc";
       return await followJob(conversation, { ...common, rtc, inbox, onStart: () => {} });
     };
@@ -52,17 +69,17 @@ Deno.test("two jobs by different methods in one session, and nothing of the firs
       const elsewhere = await packageIn(test.home, {}, "other.zip");
       const inPlace: Attempt = { method: "in place", backend: "vast", why: "" };
       const rtc: Attempt = { method: "rtc", why: "" };
-      assert.deepEqual(await run(shared, inPlace, dirname(shared)), { type: "complete", files: [] });
+      assert.deepEqual(await run(shared, inPlace, dirname(shared)), NOTHING_ARRIVED);
       const second = await run(elsewhere, rtc, test.home);
       assert.equal(second.type, "complete");
-      assert.match(second.type === "complete" ? second.files.join() : "", /trained_other\.zip$/);
+      assert.match(second.type === "complete" ? second.arrived.folders.join() : "", /results-1$/);
       // The first job's storage saw nothing of the second, and a third may go back to it.
       const run1 = "minimal_instance.centroid";
       assert.deepEqual(await namesIn(join(test.storage, "alice/models")), [run1]);
-      assert.deepEqual(await run(shared, inPlace, dirname(shared)), { type: "complete", files: [] });
+      assert.deepEqual(await run(shared, inPlace, dirname(shared)), NOTHING_ARRIVED);
       assert.deepEqual(await namesIn(join(test.storage, "alice/models")), [run1, `${run1}-2`]);
     } finally {
-      connection.close();
+      await connection.close();
       signaling.close();
     }
   }));

@@ -84,6 +84,7 @@ export function withSession(
     const status: string[] = [];
     const session = new Session(far, {
       scratch,
+      incoming: scratch,
       storage,
       job,
       onStatus: (each, jobId) => status.push(jobId === undefined ? each : `${each} ${jobId}`),

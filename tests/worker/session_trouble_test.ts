@@ -60,8 +60,9 @@ Deno.test("session: a file that was begun before a job and ends in it leaves not
     await say(...start.slice(4));
     await until(/^waiting/);
     await say("END_OF_FILE");
-    await Deno.writeTextFile(go, "");
     await until(/^JOB_FAILED/);
+    await Deno.writeTextFile(go, "");
+    await until(/^JOB_COMPLETE/);
     client.close();
     await running;
     assert.deepEqual(names(scratch), []);

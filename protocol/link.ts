@@ -1,0 +1,107 @@
+/**
+ * How messages travel over a link, which outlives the channels it uses. Only peers of this program speak it; see "The
+ * link" in docs/protocol.md.
+ */
+import { z } from "zod";
+import { MAX_TEXT_BYTES } from "./message.ts";
+
+/** Name of the feature in offer and answer: links, and files over them. */
+export const LINK = "link";
+
+/** A sender has at most so many bytes under way that the other side has not consumed. */
+export const WINDOW_BYTES = 16 * 1024 * 1024;
+/** Kind, one zero byte, and a sequence number of 48 bits. */
+const HEADER_BYTES = 8;
+/** What one frame carries at most, in bytes. */
+export const MAX_PAYLOAD_BYTES = MAX_TEXT_BYTES;
+
+const KINDS = { text: 1, bytes: 2, ack: 3, bye: 4 } as const;
+
+/** One frame; `sequence` counts the messages of one direction from 1. */
+export type Frame =
+  | { kind: "text"; sequence: number; text: string }
+  | { kind: "bytes"; sequence: number; bytes: Uint8Array }
+  /** All messages up to and with `sequence` were consumed. */
+  | { kind: "ack"; sequence: number }
+  /** The link ends; nothing is to be sent again. */
+  | { kind: "bye"; sequence: number };
+
+/** A frame as it travels; the parts of its payload are joined. Throws `RangeError` when they are too long. */
+export function formatFrame(
+  kind: keyof typeof KINDS,
+  sequence: number,
+  ...parts: readonly Uint8Array[]
+): Uint8Array<ArrayBuffer> {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (length > MAX_PAYLOAD_BYTES) {
+    throw new RangeError(`a payload of ${length} bytes; at most ${MAX_PAYLOAD_BYTES}`);
+  }
+  const frame = new Uint8Array(HEADER_BYTES + length);
+  const view = new DataView(frame.buffer);
+  view.setUint8(0, KINDS[kind]);
+  view.setUint16(2, Math.floor(sequence / 2 ** 32));
+  view.setUint32(4, sequence % 2 ** 32);
+  let end = HEADER_BYTES;
+  for (const part of parts) {
+    frame.set(part, end);
+    end += part.length;
+  }
+  return frame;
+}
+
+/** The frame in a binary message; undefined for one that breaks the rules. Its bytes are a view of the message. */
+export function parseFrame(message: Uint8Array): Frame | undefined {
+  if (message.length < HEADER_BYTES || message[1] !== 0) return undefined;
+  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+  const sequence = view.getUint16(2) * 2 ** 32 + view.getUint32(4);
+  const payload = message.subarray(HEADER_BYTES);
+  switch (message[0]) {
+    case KINDS.text:
+      return textFrame(sequence, payload);
+    case KINDS.bytes:
+      return { kind: "bytes", sequence, bytes: payload };
+    case KINDS.ack:
+      return payload.length === 0 ? { kind: "ack", sequence } : undefined;
+    case KINDS.bye:
+      return payload.length === 0 ? { kind: "bye", sequence } : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function textFrame(sequence: number, payload: Uint8Array): Frame | undefined {
+  try {
+    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    return { kind: "text", sequence, text: decoder.decode(payload) };
+  } catch {
+    return undefined;
+  }
+}
+
+const helloSchema = z.object({
+  /** Made by the client, random: who knows it may go on with the link. */
+  id: z.string().regex(/^[0-9a-f]{32}$/),
+  /** Messages received so far, without a gap. */
+  received: z.int().min(0),
+});
+/** The first message on each channel of a link, in each direction. */
+export type Hello = z.infer<typeof helloSchema>;
+
+const HELLO = "LINK::";
+/** Answer to a hello with an id that the worker does not know, or no longer. */
+export const LINK_UNKNOWN = "LINK_UNKNOWN";
+
+/** A hello as text. */
+export function formatHello({ id, received }: Hello): string {
+  return `${HELLO}${JSON.stringify({ id, received })}`;
+}
+
+/** The hello in a message; undefined when it is something else. */
+export function parseHello(message: string | Uint8Array | undefined): Hello | undefined {
+  if (typeof message !== "string" || !message.startsWith(HELLO)) return undefined;
+  try {
+    return helloSchema.parse(JSON.parse(message.slice(HELLO.length)));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,326 @@
+import { getLogger } from "@logtape/logtape";
+import {
+  formatFrame,
+  formatHello,
+  type Hello,
+  LINK_UNKNOWN,
+  parseFrame,
+  parseHello,
+  WINDOW_BYTES,
+} from "../protocol/link.ts";
+import { type Channel, keepAlive } from "./channel.ts";
+import { Inbox } from "./inbox.ts";
+import { LaneWatch } from "./lane_watch.ts";
+import { Outbox } from "./outbox.ts";
+import type { Pipe } from "./pipe.ts";
+import { ConnectionError } from "./transfer_error.ts";
+
+const logger = getLogger(["sleap-rtc", "link"]);
+
+/** Keep-alives on each lane, in milliseconds. */
+const KEEP_ALIVE_MS = 2_000;
+/** What is done with is acknowledged after so many bytes … */
+const ACK_BYTES = WINDOW_BYTES / 8;
+/** … or, when less, after so many milliseconds. */
+const ACK_MS = 25;
+/** The other side's hello is waited for so long, in milliseconds. */
+const HELLO_LIMIT_MS = 10_000;
+/** A farewell gets so long to leave, in milliseconds. */
+const BYE_LIMIT_MS = 1_000;
+
+/** One of the channels that a link uses. */
+interface Lane {
+  channel: Channel;
+  watch: LaneWatch;
+  isLost: boolean;
+}
+
+/** How a link is kept. */
+export interface LinkOptions {
+  /** 32 hex digits; see {@link newLinkId}. */
+  id: string;
+  /** A link without any channel ends after so many milliseconds. */
+  patienceMs: number;
+  /** Called when the last channel is lost; the link waits for another to be given. */
+  onDetached?: () => void;
+}
+
+/** A new link's id: 128 random bits, in hex. */
+export function newLinkId(): string {
+  return crypto.getRandomValues(new Uint8Array(16)).toHex();
+}
+
+/**
+ * Messages both ways, whole and in order, over channels that may come and go: what a lost channel took along is sent
+ * again over the next. The receiver acknowledges what it is done with, not what arrived, so at most a window of bytes
+ * is under way, and a slow reader slows the sender. Several channels at once share the load. See "The link" in
+ * docs/protocol.md.
+ */
+export class Link implements Pipe {
+  readonly #options: LinkOptions;
+  readonly #lanes = new Set<Lane>();
+  readonly #outbox = new Outbox<Lane>();
+  readonly #inbox = new Inbox();
+  readonly #waiting = new Set<() => void>();
+  #ackTimer: ReturnType<typeof setTimeout> | undefined;
+  #patience: ReturnType<typeof setTimeout> | undefined;
+  #open = true;
+  #lastHeard = performance.now();
+  #bytesSent = 0;
+  #bytesReceived = 0;
+  #resolveClosed!: () => void;
+  readonly closed: Promise<void> = new Promise((resolve) => this.#resolveClosed = resolve);
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+  }
+
+  get id(): string {
+    return this.#options.id;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Channels in use. */
+  get lanes(): number {
+    return this.#lanes.size;
+  }
+
+  get silentMs(): number {
+    const silences = [...this.#lanes].map(({ channel }) => channel.silentMs);
+    return Math.min(performance.now() - this.#lastHeard, ...silences);
+  }
+
+  get bytesSent(): number {
+    return this.#bytesSent;
+  }
+
+  get bytesReceived(): number {
+    return this.#bytesReceived;
+  }
+
+  /** Bytes that were sent more than once. */
+  get bytesResent(): number {
+    return this.#outbox.bytesResent;
+  }
+
+  /**
+   * The client's side of a new channel: says which link it is for, and uses it once the worker agrees.
+   * Throws {@link ConnectionError}, {@link LinkUnknownError}, the abort reason.
+   */
+  async join(channel: Channel, signal?: AbortSignal): Promise<void> {
+    await this.#sayHello(channel);
+    const answer = await awaitFirst(channel, signal);
+    if (answer === LINK_UNKNOWN) throw new LinkUnknownError();
+    const hello = parseHello(answer);
+    if (hello?.id !== this.id) throw new ConnectionError("the worker did not say hello");
+    this.#attach(channel, hello);
+  }
+
+  /** The worker's side: answers a client's hello, and uses the channel. Throws {@link ConnectionError}. */
+  async welcome(channel: Channel, hello: Hello): Promise<void> {
+    await this.#sayHello(channel);
+    this.#attach(channel, hello);
+  }
+
+  async #sayHello(channel: Channel): Promise<void> {
+    await channel.send(formatHello({ id: this.id, received: this.#inbox.received }));
+  }
+
+  async send(message: string | Uint8Array, signal?: AbortSignal): Promise<void> {
+    if (typeof message === "string") await this.#enqueue("text", [new TextEncoder().encode(message)], signal);
+    else await this.#enqueue("bytes", [message], signal);
+  }
+
+  /** As {@link send}, for bytes that lie in several places. */
+  async sendParts(parts: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
+    await this.#enqueue("bytes", parts, signal);
+  }
+
+  async #enqueue(
+    kind: "text" | "bytes",
+    parts: readonly Uint8Array[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (this.#open) {
+      this.#outbox.add(kind, parts);
+      this.#wake();
+    }
+    while (this.#open && this.#outbox.isFull) await this.#change(signal);
+    if (!this.#open) throw new ConnectionError("the connection has ended");
+  }
+
+  async receive(signal?: AbortSignal): Promise<string | Uint8Array | undefined> {
+    for (;;) {
+      signal?.throwIfAborted();
+      const message = this.#inbox.take();
+      this.#acknowledgeSoon();
+      if (message !== undefined || !this.#open) return message;
+      await this.#change(signal);
+    }
+  }
+
+  async flush(signal?: AbortSignal): Promise<void> {
+    while (this.#open && !this.#outbox.isEmpty) await this.#change(signal);
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#end();
+    const bye = formatFrame("bye", 0);
+    const limit = AbortSignal.timeout(BYE_LIMIT_MS);
+    await Promise.allSettled([...this.#lanes].map(async ({ channel }) => {
+      await channel.send(bye, limit);
+      await channel.flush(limit);
+    }));
+    this.#closeLanes();
+  }
+
+  /** Settles at the next change of any kind. Throws the abort reason. */
+  async #change(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        this.#waiting.delete(wake);
+        signal?.removeEventListener("abort", wake);
+        resolve();
+      };
+      this.#waiting.add(wake);
+      signal?.addEventListener("abort", wake);
+    });
+    signal?.throwIfAborted();
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#waiting]) wake();
+  }
+
+  #attach(channel: Channel, { received }: Hello): void {
+    if (!this.#open) return void channel.close();
+    clearTimeout(this.#patience);
+    this.#outbox.arrived(received);
+    const lane = { channel, watch: new LaneWatch(channel), isLost: false };
+    this.#lanes.add(lane);
+    keepAlive(channel, KEEP_ALIVE_MS);
+    void this.#read(lane);
+    void this.#pump(lane);
+    // The last one may have been lost with its lane.
+    this.#acknowledge();
+  }
+
+  /** What a lost lane took along goes over another, or waits for one. */
+  #lose(lane: Lane): void {
+    if (lane.isLost) return;
+    lane.isLost = true;
+    lane.watch.stop();
+    lane.channel.close();
+    this.#lastHeard = Math.max(this.#lastHeard, performance.now() - lane.channel.silentMs);
+    this.#lanes.delete(lane);
+    if (!this.#open) return;
+    this.#outbox.giveBack(lane);
+    this.#wake();
+    if (this.#lanes.size > 0) return this.#acknowledge();
+    this.#patience = setTimeout(() => {
+      logger.warn("the other side did not come back");
+      this.#end();
+    }, this.#options.patienceMs);
+    this.#options.onDetached?.();
+  }
+
+  /** Gives waiting messages to a lane, as fast as it takes them. */
+  async #pump(lane: Lane): Promise<void> {
+    while (this.#open && !lane.isLost) {
+      const frame = this.#outbox.next(lane);
+      if (!frame) {
+        await this.#change();
+        continue;
+      }
+      this.#bytesSent += frame.length;
+      await lane.channel.send(frame).catch(() => this.#lose(lane));
+    }
+  }
+
+  async #read(lane: Lane): Promise<void> {
+    for (let message; this.#open && (message = await lane.channel.receive()) !== undefined;) {
+      if (typeof message === "string" || !this.#take(message)) {
+        logger.warn("the other side broke the rules of the link, which is closed");
+        return await this.close();
+      }
+    }
+    this.#lose(lane);
+  }
+
+  /** Takes a frame; false when it breaks the rules. */
+  #take(message: Uint8Array): boolean {
+    const frame = parseFrame(message);
+    this.#bytesReceived += message.length;
+    let isFine = frame !== undefined;
+    if (frame?.kind === "ack") isFine = this.#outbox.acknowledge(frame.sequence);
+    else if (frame?.kind === "text") isFine = this.#inbox.put(frame.sequence, frame.text, message.length);
+    else if (frame?.kind === "bytes") isFine = this.#inbox.put(frame.sequence, frame.bytes, message.length);
+    else if (frame?.kind === "bye") {
+      this.#end();
+      this.#closeLanes();
+    }
+    this.#wake();
+    return isFine;
+  }
+
+  #acknowledgeSoon(): void {
+    const bytes = this.#inbox.unacknowledgedBytes;
+    if (bytes >= ACK_BYTES) this.#acknowledge();
+    else if (bytes > 0) this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ACK_MS);
+  }
+
+  #acknowledge(): void {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    const [lane] = [...this.#lanes].sort((a, b) => a.channel.bufferedAmount - b.channel.bufferedAmount);
+    // Without a lane it is told when there is one again.
+    if (!lane || !this.#open) return;
+    this.#inbox.acknowledged();
+    lane.channel.send(formatFrame("ack", this.#inbox.consumed)).catch(() => this.#lose(lane));
+  }
+
+  #end(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    clearTimeout(this.#patience);
+    clearTimeout(this.#ackTimer);
+    for (const { watch } of this.#lanes) watch.stop();
+    this.#wake();
+    this.#resolveClosed();
+  }
+
+  #closeLanes(): void {
+    for (const { channel } of this.#lanes) channel.close();
+  }
+}
+
+/** The worker does not know a link, or no longer: it was started again, or has given it up. */
+export class LinkUnknownError extends ConnectionError {
+  constructor() {
+    super("the worker does not know this session any more");
+  }
+}
+
+/** The worker's side of a new channel: the client's hello. Throws {@link ConnectionError}, the abort reason. */
+export async function readHello(channel: Channel, signal?: AbortSignal): Promise<Hello> {
+  const hello = parseHello(await awaitFirst(channel, signal));
+  if (!hello) throw new ConnectionError("the client did not say hello");
+  return hello;
+}
+
+async function awaitFirst(channel: Channel, signal: AbortSignal | undefined): Promise<string | Uint8Array> {
+  const limit = AbortSignal.timeout(HELLO_LIMIT_MS);
+  try {
+    const message = await channel.receive(AbortSignal.any(signal ? [signal, limit] : [limit]));
+    if (message === undefined) throw new ConnectionError("the data channel was closed before a hello came");
+    return message;
+  } catch (error) {
+    if (!limit.aborted || signal?.aborted) throw error;
+    throw new ConnectionError(`no hello came within ${HELLO_LIMIT_MS / 1000} s`);
+  }
+}

@@ -1,0 +1,93 @@
+import { formatFrame, WINDOW_BYTES } from "../protocol/link.ts";
+import { MESSAGE_COST } from "./inbox.ts";
+import { Queue } from "./queue.ts";
+
+interface Outgoing<Lane> {
+  sequence: number;
+  frame: Uint8Array;
+  /** Where it was sent last; undefined while it waits. */
+  lane: Lane | undefined;
+  wasSent: boolean;
+  /** Whether the other side has it, though it is not done with it. */
+  hasArrived: boolean;
+}
+
+/** What is sent over a link: kept until the other side is done with it, and sent again when its lane is lost. */
+export class Outbox<Lane> {
+  /** Messages that wait for a lane, in order. */
+  readonly #waiting = new Queue<Outgoing<Lane>>();
+  /** All messages that the other side is not done with, by number and in order. */
+  readonly #kept = new Map<number, Outgoing<Lane>>();
+  #bytes = 0;
+  #last = 0;
+  #resent = 0;
+
+  /** Whether a window of bytes is under way. */
+  get isFull(): boolean {
+    return this.#bytes > WINDOW_BYTES;
+  }
+
+  /** Whether the other side is done with everything. */
+  get isEmpty(): boolean {
+    return this.#kept.size === 0;
+  }
+
+  /** Bytes that were sent more than once. */
+  get bytesResent(): number {
+    return this.#resent;
+  }
+
+  /** A message to be sent. Throws `RangeError` when it is too long. */
+  add(kind: "text" | "bytes", parts: readonly Uint8Array[]): void {
+    const frame = formatFrame(kind, this.#last + 1, ...parts);
+    const outgoing = {
+      sequence: ++this.#last,
+      frame,
+      lane: undefined,
+      wasSent: false,
+      hasArrived: false,
+    };
+    this.#kept.set(outgoing.sequence, outgoing);
+    this.#waiting.push(outgoing);
+    this.#bytes += frame.length + MESSAGE_COST;
+  }
+
+  /** The next frame for a lane; undefined when none waits. */
+  next(lane: Lane): Uint8Array | undefined {
+    for (let next; (next = this.#waiting.shift()) !== undefined;) {
+      // It may have come back from a lost lane, and have arrived over that one all the same.
+      if (next.hasArrived || !this.#kept.has(next.sequence)) continue;
+      if (next.wasSent) this.#resent += next.frame.length;
+      next.wasSent = true;
+      next.lane = lane;
+      return next.frame;
+    }
+    return undefined;
+  }
+
+  /** The other side is done with all messages up to one; false when that was never sent. */
+  acknowledge(sequence: number): boolean {
+    if (sequence > this.#last) return false;
+    for (const [each, { frame }] of this.#kept) {
+      if (each > sequence) break;
+      this.#kept.delete(each);
+      this.#bytes -= frame.length + MESSAGE_COST;
+    }
+    return true;
+  }
+
+  /** The other side has all messages up to one, though it may not be done with them. */
+  arrived(sequence: number): void {
+    for (const [each, outgoing] of this.#kept) {
+      if (each > sequence) break;
+      outgoing.hasArrived = true;
+    }
+  }
+
+  /** What a lost lane took along waits again. */
+  giveBack(lane: Lane): void {
+    const lost = [...this.#kept.values()].filter((each) => each.lane === lane && !each.hasArrived);
+    for (const each of lost) each.lane = undefined;
+    this.#waiting.insert(lost, (a, b) => a.sequence - b.sequence);
+  }
+}
