@@ -1,7 +1,15 @@
 /** All settings of a program: command line over environment over file over defaults. */
 import { type ConfigFile, parseConfig, readConfigFile, sourceInFile, tableKeys } from "./file.ts";
 import { ConfigFileError, locate, type Mistake, withoutCredentials } from "./mistake.ts";
-import { type FileContent, isS3Path, JOB_ENVIRONMENT } from "./schema.ts";
+import {
+  type FileContent,
+  isS3Path,
+  JOB_ENVIRONMENT,
+  MIN_SECRET_LENGTH,
+  SECRET_KEY,
+  SECRET_RULE,
+  SECRET_VARIABLE,
+} from "./schema.ts";
 import { detectRoot, findRoot, KNOWN_MOUNTS, namedRoot, type SharedRoot } from "./shared_root.ts";
 import { expandPath, platformKey, realSurroundings, type Surroundings } from "./surroundings.ts";
 
@@ -28,6 +36,8 @@ export interface Config {
   signalingHttp: string;
   /** Seconds. */
   connectionTimeout: number;
+  /** What both sides of a connection prove to know; undefined where no proof is asked for. Never shown. */
+  roomSecret: string | undefined;
   /** Sorted by name. */
   storage: readonly StorageEntry[];
   /** The one root of the legacy flow; absolute. */
@@ -98,6 +108,7 @@ export function traceConfig(
   };
   const environment = chooseEnvironment(loading);
   const signaling = chooseSignaling(loading, environment);
+  const roomSecret = chooseSecret(loading);
   const root = chooseRoot(loading, flags);
   if (loading.mistakes.length > 0) throw new ConfigFileError(read.file, loading.mistakes);
   if (read.file !== undefined) {
@@ -108,6 +119,7 @@ export function traceConfig(
     environment,
     ...signaling,
     connectionTimeout: read.content.default.connection_timeout,
+    roomSecret,
     storage: storageEntries(loading, root),
     sharedStorageRoot: root?.path,
     ...sections(loading),
@@ -196,6 +208,21 @@ function chooseSignaling(
   };
   noticeUnchosen(loading, environment);
   return signaling;
+}
+
+/** An empty variable is a mistake here: who sets it wants a proof, and must not go without one unawares. */
+function chooseSecret(loading: Loading): string | undefined {
+  const text = loading.at.env(SECRET_VARIABLE);
+  if (text === undefined) {
+    trace(loading, ["default", SECRET_KEY]);
+    return loading.read.content.default.room_secret;
+  }
+  loading.sources.set(`default.${SECRET_KEY}`, `environment ${SECRET_VARIABLE}`);
+  if (text.length < MIN_SECRET_LENGTH) {
+    const found = `${SECRET_VARIABLE} has ${text.length} characters`;
+    loading.mistakes.push({ key: "", text: `${found}, expected ${SECRET_RULE}`, isOutside: true });
+  }
+  return text;
 }
 
 /** A file with several environments of which none is chosen looks as if it were not read. */

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { SECRET_KEY } from "./schema.ts";
 import { type Position, type TomlKey, tomlKeys } from "./toml_keys.ts";
 import { ConfigError } from "./user_error.ts";
 
@@ -96,7 +97,8 @@ export function withoutCredentials(text: string): string {
 /** What stands at a path in parsed TOML, as it is shown in a message. */
 function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  const text = withoutCredentials(typeof value === "number" ? String(value) : JSON.stringify(value));
+  const json = JSON.stringify(value, (key, inner) => key === SECRET_KEY ? "***" : inner);
+  const text = withoutCredentials(typeof value === "number" ? String(value) : json);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
@@ -156,6 +158,8 @@ function wrongValue(issue: z.core.$ZodIssue, { toml, data }: Examined): Mistake 
     : issue.message;
   const text = found === undefined
     ? `is missing; expected ${expected}`
+    : issue.path.at(-1) === SECRET_KEY
+    ? `found ${typeof found === "string" ? `${found.length} characters` : `no text`}, expected ${expected}`
     : `found ${show(found)}, expected ${expected}`;
   return { ...locate(toml, issue.path), key: issue.path.map(String).join("."), text };
 }

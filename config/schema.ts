@@ -14,6 +14,16 @@ const command = z.array(nonEmpty).min(
   'a list: the program first, then its arguments, e.g. ["sleap-nn", "train"]',
 );
 
+/** Characters of a room secret, at least: what `openssl rand -hex 16` makes has twice as many. */
+export const MIN_SECRET_LENGTH = 16;
+/** What a room secret should be, in words. */
+export const SECRET_RULE =
+  `a text of at least ${MIN_SECRET_LENGTH} characters; make one with: openssl rand -hex 16`;
+/** Key of the one value that no message and no list shows. */
+export const SECRET_KEY = "room_secret";
+/** Variable that wins over {@link SECRET_KEY}; jobs never see it. */
+export const SECRET_VARIABLE = "SLEAP_RTC_ROOM_SECRET";
+
 const environment = z.strictObject({
   signaling_websocket: url(["ws:", "wss:"]).optional(),
   signaling_http: url(["http:", "https:"]).optional(),
@@ -104,6 +114,11 @@ export const JOB_ENVIRONMENT: readonly string[] = [
   "OMP_NUM_THREADS",
 ];
 
+const jobVariable = nonEmpty.refine(
+  (name) => name !== SECRET_VARIABLE,
+  "another variable: jobs do not get the room secret",
+);
+
 const job = (
   fallback: readonly string[],
 ): z.ZodPrefault<z.ZodObject<{ command: z.ZodDefault<typeof command> }>> =>
@@ -116,6 +131,8 @@ export const fileSchema = z.strictObject({
     connection_timeout: z.number("a number of seconds above 0").positive("a number of seconds above 0")
       // Timers take at most 24.8 days and fire at once beyond that.
       .max(86_400, "a number of seconds above 0, at most 86400 (a day)").default(30),
+    /** What clients and workers prove to each other that they know; the signaling server never sees it. */
+    room_secret: z.string(SECRET_RULE).min(MIN_SECRET_LENGTH, SECRET_RULE).optional(),
   }).prefault({}),
   environments: z.record(z.string(), environment).default({}),
   storage: z.record(z.string().regex(BACKEND_NAME, BACKEND_NAME_RULE), storage).default({}),
@@ -123,7 +140,7 @@ export const fileSchema = z.strictObject({
     /** Where packages are unpacked and run; default: a private folder in the system's temporary folder. */
     scratch: localPath.optional(),
     /** Names of further environment variables that jobs see. */
-    job_environment: z.array(nonEmpty).default([]),
+    job_environment: z.array(jobVariable).default([]),
     jobs: z.strictObject({ train: job(TRAIN_COMMAND), track: job(TRACK_COMMAND) }).prefault({}),
   }).prefault({}),
   client: z.strictObject({

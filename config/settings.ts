@@ -1,6 +1,7 @@
 /** The settings as a list, for people and scripts that want to see them. */
 import { type ConfigFlags, realSurroundings, type Surroundings, traceConfig } from "./load.ts";
 import { withoutCredentials } from "./mistake.ts";
+import { SECRET_KEY } from "./schema.ts";
 
 /** One effective value. */
 export interface Setting {
@@ -19,7 +20,10 @@ export interface ExplainedConfig {
   notices: readonly string[];
 }
 
-/** All effective values without user and password of addresses, each with where it came from. Throws as `loadConfig` does. */
+/**
+ * All effective values, each with where it came from; without user and password of addresses, and of the room
+ * secret only that it is set. Throws as `loadConfig` does.
+ */
 export function explainConfig(
   flags: ConfigFlags = {},
   surroundings: Surroundings = realSurroundings(),
@@ -31,6 +35,7 @@ export function explainConfig(
     ["signaling_websocket", withoutCredentials(config.signalingWebsocket)],
     ["signaling_http", withoutCredentials(config.signalingHttp)],
     ["default.connection_timeout", config.connectionTimeout],
+    [`default.${SECRET_KEY}`, config.roomSecret === undefined ? undefined : "(set)"],
     ["shared_storage_root", config.sharedStorageRoot],
     ...config.storage.flatMap((entry): [string, Setting["value"]][] => [
       [`storage.${entry.name}.base_path`, entry.basePath],

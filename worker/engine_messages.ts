@@ -9,6 +9,8 @@ export interface EngineSettings {
   signalingWebsocket: string;
   /** Seconds. */
   connectionTimeout: number;
+  /** What clients have to prove to know; undefined to serve everybody in the room. */
+  roomSecret: string | undefined;
   /** Undefined to create one. */
   room: RoomKey | undefined;
   storage: readonly StorageEntry[];

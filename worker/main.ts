@@ -64,6 +64,7 @@ async function serve(flags: Flags): Promise<void> {
   const parent = flags.scratch ?? config.worker.scratch;
   const { scratch, leave } = await makeScratch(parent);
   const incoming = await makeIncoming(parent, scratch);
+  if (config.roomSecret !== undefined) logger.info("only clients that prove the room secret are served");
   try {
     const settings = await engineSettings(flags, config, scratch, incoming);
     const { allowRead, allowWrite } = flags;
@@ -108,6 +109,7 @@ async function engineSettings(
     signalingHttp: config.signalingHttp,
     signalingWebsocket: config.signalingWebsocket,
     connectionTimeout: config.connectionTimeout,
+    roomSecret: config.roomSecret,
     room: flags.roomId === undefined || flags.token === undefined
       ? undefined
       : { roomId: flags.roomId, token: flags.token },

@@ -130,12 +130,30 @@ Deno.test("show --json is one object with every value", async () => {
 });
 
 Deno.test("show tells no password", async () => {
-  await inFolder({}, { SLEAP_RTC_SIGNALING_WS: "wss://ada:secret@x.example" }, async (run) => {
+  await inFolder({}, { SLEAP_RTC_SIGNALING_WS: "wss://ada:hunter2@x.example" }, async (run) => {
     for (const args of [["show"], ["show", "--json"]]) {
       const { stdout, stderr } = await run(...args);
       assert.match(stdout, /x\.example/);
-      assert.doesNotMatch(stdout + stderr, /secret/);
+      assert.doesNotMatch(stdout + stderr, /hunter2/);
     }
+  });
+});
+
+Deno.test("show and check tell no room secret", async () => {
+  const toml = '[default]\nroom_secret = "tell nobody of this"\n';
+  await inFolder({ "sleap-rtc.toml": toml }, {}, async (run) => {
+    for (const args of [["show"], ["show", "--json"], ["check"]]) {
+      const { code, stdout, stderr } = await run(...args);
+      assert.equal(code, 0);
+      assert.doesNotMatch(stdout + stderr, /tell nobody/);
+    }
+    assert.match(
+      (await run("show")).stdout,
+      /^default\.room_secret += "\(set\)" +# file sleap-rtc\.toml:2$/m,
+    );
+  });
+  await inFolder({}, {}, async (run) => {
+    assert.match((await run("show")).stdout, /^default\.room_secret += \(not set\) +# default$/m);
   });
 });
 

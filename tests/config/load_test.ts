@@ -17,6 +17,7 @@ Deno.test("without any file there are defaults", () => {
     signalingWebsocket: "ws://127.0.0.1:8080",
     signalingHttp: "http://127.0.0.1:8001",
     connectionTimeout: 30,
+    roomSecret: undefined,
     storage: [],
     sharedStorageRoot: undefined,
     worker: {
