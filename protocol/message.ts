@@ -30,6 +30,10 @@ export type PackageType = "train" | "track";
 
 /** What a peer can say in text. `LOG` stands for everything that is no message: raw output of a job. */
 export type Message =
+  /** Ours: before anything else, where there is a room secret; random, 64 hex digits. */
+  | { type: "PEER_CHALLENGE"; nonce: string }
+  /** Ours: 64 hex digits that only who knows the room secret can tell. */
+  | { type: "PEER_PROOF"; proof: string }
   | { type: "STORAGE_BACKEND"; name: string }
   | { type: "USER_SUBDIR"; subdir: string }
   | { type: "JOB_ID"; id: string }
@@ -80,6 +84,9 @@ export interface Malformed {
 
 type Parser = (rest: string) => Message | string;
 
+const isHex32 = (text: string): boolean => /^[0-9a-f]{64}$/.test(text);
+const HEX_32 = "expected 64 hex digits";
+
 const count = (text: string): number | undefined => /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 
 function parseFileMeta(rest: string): Message | string {
@@ -124,6 +131,8 @@ function parseJobFailed(rest: string): Message | string {
 
 /** Messages with arguments, by keyword. */
 const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
+  ["PEER_CHALLENGE", (nonce) => isHex32(nonce) ? { type: "PEER_CHALLENGE", nonce } : HEX_32],
+  ["PEER_PROOF", (proof) => isHex32(proof) ? { type: "PEER_PROOF", proof } : HEX_32],
   ["STORAGE_BACKEND", (name) => ({ type: "STORAGE_BACKEND", name })],
   ["USER_SUBDIR", (subdir) => ({ type: "USER_SUBDIR", subdir })],
   ["JOB_ID", (id) => ({ type: "JOB_ID", id })],
@@ -197,6 +206,10 @@ function argumentsOf(
   message: Exclude<Message, { type: "LOG" | "TRACK_LOG" | "FILE_META" }>,
 ): (string | number)[] {
   switch (message.type) {
+    case "PEER_CHALLENGE":
+      return [message.nonce];
+    case "PEER_PROOF":
+      return [message.proof];
     case "STORAGE_BACKEND":
     case "BACKEND_NOT_AVAILABLE":
     case "TRAIN_JOB_START":

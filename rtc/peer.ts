@@ -7,7 +7,7 @@ import {
 } from "node-datachannel";
 import type { IceServer } from "../protocol/signaling.ts";
 import { Channel } from "./channel.ts";
-import { splitCandidates } from "./sdp.ts";
+import { bindingText, splitCandidates } from "./sdp.ts";
 import { ConnectionError } from "./transfer_error.ts";
 
 /** Label that the Python worker expects nothing of and the Python client uses (PROTOCOL.md section 9.1). */
@@ -121,6 +121,19 @@ export class Peer {
   get rttMs(): number | undefined {
     const rtt = this.#native.rtt();
     return rtt > 0 ? rtt : undefined;
+  }
+
+  /**
+   * The SHA-256 fingerprints of both ends' DTLS certificates, the offering end's first: the same text at both
+   * ends exactly when nobody is in the middle. The remote one is of the certificate that DTLS saw, not what the
+   * session description says of it. Throws {@link ConnectionError} unless the channel is open.
+   */
+  get binding(): string {
+    const local = this.#native.localDescription();
+    const { algorithm, value } = this.#native.remoteFingerprint();
+    const text = local && bindingText(local, `${algorithm} ${value}`);
+    if (!text) throw new ConnectionError("the connection has no SHA-256 fingerprints of both ends");
+    return text;
   }
 
   /** Closes channel and connection. Harmless when closed. */

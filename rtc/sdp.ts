@@ -18,3 +18,20 @@ export function splitCandidates(sdp: string): SplitDescription {
   }
   return { sdp: kept.join("\r\n"), candidates };
 }
+
+/**
+ * The certificates of both ends as one text, the offering end's first: `sha-256 AA:BB:… sha-256 CC:DD:…`.
+ * `remoteFingerprint` is the algorithm, a blank, and the digest in hex, as in a line `a=fingerprint:`
+ * (RFC 8122). Undefined unless both are SHA-256.
+ */
+export function bindingText(
+  local: { type: string; sdp: string },
+  remoteFingerprint: string,
+): string | undefined {
+  const ends = [/^a=fingerprint:(.+)$/m.exec(local.sdp)?.[1] ?? "", remoteFingerprint].map((each) => {
+    const [algorithm = "", ...digest] = each.trim().split(/ +/);
+    return `${algorithm.toLowerCase()} ${digest.join(" ").toUpperCase()}`;
+  });
+  if (!ends.every((each) => /^sha-256 [0-9A-F]{2}(:[0-9A-F]{2}){31}$/.test(each))) return undefined;
+  return (local.type === "offer" ? ends : ends.reverse()).join(" ");
+}

@@ -10,6 +10,7 @@ const code = fc.integer({ min: -999_999, max: 999_999_999 }).map((each) => each 
 /** What may stand before a separator. */
 const plain = text.filter((each) => each !== "" && !each.includes(":"));
 const megabytes = fc.double({ min: 0, max: 1e9, noNaN: true }).map((each) => each === 0 ? 0 : each);
+const hex32 = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((each) => each.toHex());
 /** A text that is no message, whatever it looks like. */
 const output = text.filter((each) => !each.includes(":") && !/^(END_OF|TRAINING_|INFERENCE_)/.test(each));
 
@@ -22,6 +23,8 @@ function of<Type extends string, Fields extends object>(
 
 /** Any message that a peer may send; the limits of the grammar, which has no escaping, are kept. */
 export const message: Arbitrary<Message> = fc.oneof(
+  of("PEER_CHALLENGE", { nonce: hex32 }),
+  of("PEER_PROOF", { proof: hex32 }),
   of("STORAGE_BACKEND", { name: text }),
   of("USER_SUBDIR", { subdir: text }),
   of("JOB_ID", { id: text }),

@@ -47,7 +47,11 @@ Deno.test("what was parsed formats to a text that parses to the same", () => {
   );
 });
 
+const HEX = "0123456789abcdef".repeat(4);
+
 const KEYWORDS = [
+  "PEER_CHALLENGE",
+  "PEER_PROOF",
   "STORAGE_BACKEND",
   "USER_SUBDIR",
   "JOB_ID",
@@ -71,6 +75,8 @@ const KEYWORDS = [
 ] as const;
 
 const EXAMPLES: readonly [string, Message][] = [
+  [`PEER_CHALLENGE::${HEX}`, { type: "PEER_CHALLENGE", nonce: HEX }],
+  [`PEER_PROOF::${HEX}`, { type: "PEER_PROOF", proof: HEX }],
   ["STORAGE_BACKEND::vast", { type: "STORAGE_BACKEND", name: "vast" }],
   ["USER_SUBDIR::", { type: "USER_SUBDIR", subdir: "" }],
   ["JOB_ID::job_1a2b3c4d", { type: "JOB_ID", id: "job_1a2b3c4d" }],
@@ -132,6 +138,9 @@ Deno.test("only the start of a text counts; everything else is output of a job",
 
 Deno.test("what begins like a message but breaks its rules says what was expected", () => {
   const broken: readonly [string, RegExp][] = [
+    ["PEER_CHALLENGE::", /expected 64 hex digits, found ""/],
+    [`PEER_PROOF::${HEX.toUpperCase()}`, /expected 64 hex digits/],
+    [`PEER_PROOF::${HEX}\n`, /expected 64 hex digits/],
     ["FILE_META::a", /expected \{name\}:\{size in bytes\}:\{hint\}, found "a"/],
     ["FILE_META:::1:x", /expected/],
     ["FILE_META::a:-1:x", /expected/],

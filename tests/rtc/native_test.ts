@@ -3,5 +3,6 @@
  * the library brings the process down when a second isolate of the same process loads it.
  */
 import "./peer_cases.ts";
+import "./peer_proof_cases.ts";
 import "./transfer_cases.ts";
 import "../client/connect_cases.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { splitCandidates } from "../../rtc/sdp.ts";
+import { bindingText, splitCandidates } from "../../rtc/sdp.ts";
 
 const OLD_OFFER = [
   "v=0",
@@ -44,4 +44,28 @@ Deno.test("sdp: any text is split without a throw and without a lost line", () =
     assert.equal(sdp, kept.join("\r\n"));
     assert.equal(candidates.length, lines.filter((each) => each.startsWith("a=candidate:")).length);
   }));
+});
+
+/** A fingerprint whose 32 bytes are all the same. */
+const print = (byte: string): string => `sha-256 ${Array(32).fill(byte).join(":")}`;
+
+Deno.test("sdp: a binding has the offering end's certificate first, and is the same at both ends", () => {
+  const [one, two] = [print("AA"), print("0B")];
+  const sdp = (fingerprint: string): string => `v=0\r\na=fingerprint:${fingerprint}\r\nm=application\r\n`;
+  assert.equal(bindingText({ type: "offer", sdp: sdp(one) }, two), `${one} ${two}`);
+  assert.equal(bindingText({ type: "answer", sdp: sdp(two) }, one), `${one} ${two}`);
+  const sloppy = { type: "offer", sdp: sdp(one.toLowerCase().replace("sha", "SHA")) };
+  assert.equal(bindingText(sloppy, two.toLowerCase()), `${one} ${two}`);
+});
+
+Deno.test("sdp: there is no binding without two whole SHA-256 fingerprints", () => {
+  const good = print("AA");
+  const sha1 = `sha-1 ${Array(20).fill("AA").join(":")}`;
+  for (
+    const bad of ["", "sha-1 ", "undefined undefined", sha1, good.slice(0, -1), `${good}:AA`, `${good} x`]
+  ) {
+    assert.equal(bindingText({ type: "offer", sdp: `a=fingerprint:${good}` }, bad), undefined, bad);
+    assert.equal(bindingText({ type: "offer", sdp: `a=fingerprint:${bad}` }, good), undefined, bad);
+  }
+  assert.equal(bindingText({ type: "offer", sdp: "v=0\r\n" }, good), undefined);
 });
