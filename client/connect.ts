@@ -1,10 +1,11 @@
 import { errorText } from "../config/user_error.ts";
-import { EXTENSION } from "../protocol/extension.ts";
+import { extensionWith } from "../protocol/extension.ts";
 import { LINK } from "../protocol/link.ts";
 import type { Answer } from "../protocol/signaling.ts";
 import { type Channel, keepAlive } from "../rtc/channel.ts";
 import { Link, LinkUnknownError, newLinkId } from "../rtc/link.ts";
 import { Peer } from "../rtc/peer.ts";
+import { checkRoomProof, PeerProofError, provePeer } from "../rtc/peer_proof.ts";
 import type { Pipe } from "../rtc/pipe.ts";
 import { ConnectionError } from "../rtc/transfer_error.ts";
 import type { SignalingClient } from "../signaling/client.ts";
@@ -28,6 +29,8 @@ const AGAIN_LIMIT_MS = 8_000;
 export interface ConnectOptions {
   /** Milliseconds to wait for the worker's answer and for the connection, each. */
   timeoutMs: number;
+  /** What both sides prove to know before anything else is said; undefined for no proof. */
+  roomSecret: string | undefined;
   onInfo: (text: string) => void;
 }
 
@@ -64,7 +67,7 @@ export async function connectTo(
 ): Promise<Connection> {
   const deadline = performance.now() + BUSY_LIMIT_MS;
   for (;;) {
-    const dialled = await dial(signaling, worker, options.timeoutMs, signal);
+    const dialled = await dial(signaling, worker, options, signal);
     if (dialled !== "busy") return await connectionOver(dialled, signaling, worker, options, signal);
     if (performance.now() > deadline) {
       throw new ConnectionError(
@@ -121,21 +124,22 @@ async function connectAgain(
   link: Link,
   signaling: SignalingClient,
   worker: string,
-  { onInfo }: ConnectOptions,
+  options: ConnectOptions,
   over: AbortSignal,
 ): Promise<void> {
   for (let pauseMs = FIRST_PAUSE_MS; !over.aborted; pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)) {
-    onInfo(`the connection to the worker is lost; trying again in ${pauseMs / 1000} s`);
+    options.onInfo(`the connection to the worker is lost; trying again in ${pauseMs / 1000} s`);
     await pause(pauseMs, over);
     if (over.aborted) return;
     try {
-      const dialled = await dial(signaling, worker, AGAIN_LIMIT_MS, over);
+      const dialled = await dial(signaling, worker, { ...options, timeoutMs: AGAIN_LIMIT_MS }, over);
       if (dialled === "busy") continue;
       await link.join(dialled.channel, over);
-      return onInfo("connected to the worker again");
+      return options.onInfo("connected to the worker again");
     } catch (error) {
-      if (error instanceof LinkUnknownError) return await link.close();
-      if (!over.aborted) onInfo(errorText(error));
+      if (!over.aborted) options.onInfo(errorText(error));
+      // Whoever fails the proof gets no second try to guess with.
+      if (error instanceof LinkUnknownError || error instanceof PeerProofError) return await link.close();
     }
   }
 }
@@ -144,7 +148,7 @@ async function connectAgain(
 async function dial(
   signaling: SignalingClient,
   worker: string,
-  timeoutMs: number,
+  { timeoutMs, roomSecret }: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Dialled | "busy"> {
   const { peer, sdp } = await Peer.offer({ iceServers: signaling.iceServers });
@@ -157,7 +161,7 @@ async function dial(
       sender: signaling.peerId,
       target: worker,
       sdp,
-      sleap_rtc: EXTENSION,
+      sleap_rtc: extensionWith(roomSecret),
     });
     if (!sent) throw new ConnectionError("the signaling server is gone");
     const answer = await reaction;
@@ -165,6 +169,7 @@ async function dial(
       peer.close();
       return "busy";
     }
+    checkRoomProof(roomSecret, answer.sleap_rtc?.features ?? []);
     peer.acceptAnswer(answer.sdp);
     const timer = setTimeout(() => peer.close(), timeoutMs);
     const stop = (): void => peer.close();
@@ -173,6 +178,9 @@ async function dial(
       clearTimeout(timer);
       signal.removeEventListener("abort", stop);
     });
+    if (roomSecret !== undefined) {
+      await provePeer(channel, { role: "client", secret: roomSecret, binding: peer.binding, signal });
+    }
     return { peer, channel, features: answer.sleap_rtc?.features };
   } catch (error) {
     peer.close();

@@ -15,6 +15,7 @@ import { JobFailedError, RefusedError } from "./job_error.ts";
 import { type Attempt, backendOrder, checkWishes, planSubmission } from "./plan.ts";
 import { fetchFromInbox, fetchFromStorage, firstFolder } from "./results.ts";
 import { type ChoiceFlags, chooseWorker, enterRoom, type RoomFlags } from "./room.ts";
+import { untilBegun } from "./resubmit.ts";
 import type { Screen, Summary } from "./screen.ts";
 import { newJobId, type Started, type Submission, submit } from "./submit.ts";
 
@@ -57,7 +58,8 @@ export async function withWorker<Result>(
       ? await chooseWorker(signaling, flags, wanted, onInfo, signal)
       : await sessionWorker(signaling, worker);
     screen.show({ event: "worker", worker: target.peerId, backends: target.backends ?? null });
-    const options = { timeoutMs: config.connectionTimeout * 1000, onInfo };
+    const { roomSecret } = config;
+    const options = { timeoutMs: config.connectionTimeout * 1000, roomSecret, onInfo };
     connection = await connectTo(signaling, target.peerId, options, signal);
     return await body(connection, target);
   } finally {
@@ -83,20 +85,28 @@ export async function runClientJob(
   // A wrong backend or folder is told before anything is connected.
   checkWishes({ storage, preferredBackend, userSubdir });
   const inbox = await Deno.makeTempDir({ dir: request.outputDir, prefix: ".sleap-rtc-inbox-" });
+  const tryOnce = (flags: RoomFlags & ChoiceFlags): Promise<Summary> =>
+    withWorker(
+      { ...flags, storageBackend: request.storageBackend },
+      config,
+      screen,
+      signal,
+      async (connection, target) => {
+        const attempts = await plan(request, config, storage, target);
+        const job = new ClientJob(
+          request,
+          connection,
+          new StorageResolver(storage),
+          screen,
+          inbox,
+          began,
+          signal,
+        );
+        return await job.run(attempts, target.peerId);
+      },
+    );
   try {
-    return await withWorker(request, config, screen, signal, async (connection, target) => {
-      const attempts = await plan(request, config, storage, target);
-      const job = new ClientJob(
-        request,
-        connection,
-        new StorageResolver(storage),
-        screen,
-        inbox,
-        began,
-        signal,
-      );
-      return await job.run(attempts, target.peerId);
-    });
+    return await untilBegun(tryOnce, request, screen, signal);
   } finally {
     await Deno.remove(inbox, { recursive: true });
   }

@@ -1,11 +1,12 @@
 import { getLogger } from "@logtape/logtape";
 import { errorText } from "../config/user_error.ts";
-import { EXTENSION } from "../protocol/extension.ts";
+import { extensionWith } from "../protocol/extension.ts";
 import { LINK, LINK_UNKNOWN } from "../protocol/link.ts";
 import type { Offer } from "../protocol/signaling.ts";
 import { type Channel, keepAlive } from "../rtc/channel.ts";
 import { Link, readHello } from "../rtc/link.ts";
 import { Peer } from "../rtc/peer.ts";
+import { provePeer } from "../rtc/peer_proof.ts";
 import type { Pipe } from "../rtc/pipe.ts";
 import type { SignalingClient } from "../signaling/client.ts";
 import type { EngineSettings } from "./engine_messages.ts";
@@ -87,22 +88,33 @@ export class ServedClient {
   }
 
   async #answer(signaling: SignalingClient, offer: Offer): Promise<Channel> {
+    const { roomSecret, connectionTimeout } = this.#settings;
     const { peer, sdp } = await Peer.answer(offer.sdp, { iceServers: signaling.iceServers });
     this.#peers.add(peer);
     void peer.closed.then(() => this.#peers.delete(peer));
     const stop = (): void => peer.close();
     this.#stop.addEventListener("abort", stop, { once: true });
     if (this.#stop.aborted) stop();
-    const timer = setTimeout(stop, this.#settings.connectionTimeout * 1000);
+    const timer = setTimeout(stop, connectionTimeout * 1000);
     try {
       signaling.send({
         type: "answer",
         sender: signaling.peerId,
         target: offer.sender,
         sdp,
-        sleap_rtc: EXTENSION,
+        sleap_rtc: extensionWith(roomSecret),
       });
-      return await peer.channel;
+      const channel = await peer.channel;
+      // Nothing is taken from whoever does not know it, whatever the offer says of features.
+      if (roomSecret !== undefined) {
+        await provePeer(channel, {
+          role: "worker",
+          secret: roomSecret,
+          binding: peer.binding,
+          signal: this.#stop,
+        });
+      }
+      return channel;
     } catch (error) {
       peer.close();
       throw error;
