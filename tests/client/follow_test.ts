@@ -79,7 +79,7 @@ Deno.test("follow: over the channel a Python worker's file is the end, our worke
     assert.deepEqual(python.end, { type: "complete", arrived: { files: [path], folders: [] } });
     assert.deepEqual(await Deno.readFile(path), Uint8Array.of(1, 2, 3, 4));
     const ours = await follow(dir, [...RUN, ...FILE, "JOB_FAILED::j::half"], { rtc: true });
-    assert.deepEqual(ours.end, { type: "failed", text: "half", files: [path] });
+    assert.deepEqual(ours.end, { type: "failed", text: "half", arrived: { files: [path], folders: [] } });
   }));
 
 Deno.test("follow: a file that is cut short leaves nothing in the inbox", () =>
