@@ -1,12 +1,12 @@
 /** Checks a setup from end to end, step by step, and says of each step whether it works and what to do if not. */
 import type { Config } from "../config/load.ts";
+import { sizeText } from "../config/progress.ts";
 import { errorText, UserError } from "../config/user_error.ts";
 import { deletePeer, signIn } from "../signaling/client.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { freeSpace } from "../storage/copy.ts";
 import type { WorkerInfo } from "./choose_worker.ts";
 import { enterRoom, listWorkers, type RoomFlags } from "./room.ts";
-import { sizeText } from "./screen.ts";
 
 /** One step's outcome. */
 export interface Finding {

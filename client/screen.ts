@@ -1,4 +1,5 @@
 import { MultiBar, type SingleBar } from "cli-progress";
+import { ProgressLines, ProgressMeter, sizeText } from "../config/progress.ts";
 import { printable, printableOutput } from "../protocol/printable.ts";
 
 /** What a submission reports; people, logs and scripts are shown the same facts. */
@@ -37,28 +38,16 @@ export interface Screen {
   close(): void;
 }
 
-/** Progress in a log: a line every so many milliseconds. */
-const LINE_EVERY_MS = 5_000;
-
 /** One JSON object a line on stdout. */
 export function jsonScreen(): Screen {
-  const throttled = throttle();
+  const lines = new ProgressLines();
   return {
     show(event): void {
-      if (event.event !== "progress" || throttled(event)) console.log(JSON.stringify(event));
+      const isDue = event.event !== "progress" ||
+        lines.line(event.what, event.done, event.total) !== undefined;
+      if (isDue) console.log(JSON.stringify(event));
     },
     close(): void {},
-  };
-}
-
-/** Lets the first and last progress of each kind pass, and one every few seconds between. */
-function throttle(): (event: Extract<ClientEvent, { event: "progress" }>) => boolean {
-  const last = new Map<string, number>();
-  return ({ what, done, total }) => {
-    const now = performance.now();
-    if (done < total && now - (last.get(what) ?? -Infinity) < LINE_EVERY_MS) return false;
-    last.set(what, now);
-    return true;
   };
 }
 
@@ -68,15 +57,12 @@ export function textScreen(): Screen {
 }
 
 class LineScreen implements Screen {
-  readonly #throttled = throttle();
-  readonly #began = new Map<string, number>();
+  readonly #lines = new ProgressLines();
 
   show(event: ClientEvent): void {
     if (event.event === "progress") {
-      const { what, done, total } = event;
-      const began = this.#began.get(what) ?? performance.now();
-      this.#began.set(what, began);
-      if (this.#throttled(event)) console.error(progressLine(what, done, total, performance.now() - began));
+      const line = this.#lines.line(event.what, event.done, event.total);
+      if (line !== undefined) console.error(line);
       return;
     }
     const line = lineOf(event);
@@ -90,7 +76,7 @@ class LineScreen implements Screen {
 
 class TerminalScreen implements Screen {
   #bars: MultiBar | undefined;
-  readonly #byName = new Map<string, { bar: SingleBar; began: number }>();
+  readonly #byName = new Map<string, { bar: SingleBar; meter: ProgressMeter }>();
 
   show(event: ClientEvent): void {
     if (event.event === "progress") return this.#progress(event.what, event.done, event.total);
@@ -106,11 +92,10 @@ class TerminalScreen implements Screen {
     let entry = this.#byName.get(what);
     if (!entry) {
       this.#bars ??= new MultiBar({ format: "{what} {bar} {percentage}%  {rate}", clearOnComplete: false });
-      entry = { bar: this.#bars.create(total, 0, { what, rate: "" }), began: performance.now() };
+      entry = { bar: this.#bars.create(total, 0, { what, rate: "" }), meter: new ProgressMeter() };
       this.#byName.set(what, entry);
     }
-    const elapsed = performance.now() - entry.began;
-    entry.bar.update(done, { what, rate: rateText(done, total, elapsed) });
+    entry.bar.update(done, { what, rate: entry.meter.rate(done, total) });
     if (done < total) return;
     entry.bar.stop();
     if ([...this.#byName.values()].every(({ bar }) => !bar.isActive)) this.close();
@@ -121,30 +106,6 @@ class TerminalScreen implements Screen {
     this.#bars = undefined;
     this.#byName.clear();
   }
-}
-
-/** `12.3 MiB/s, 1:05 left`; empty before anything can be said. */
-export function rateText(done: number, total: number, elapsedMs: number): string {
-  if (done <= 0 || elapsedMs < 100) return "";
-  const perSecond = done / (elapsedMs / 1000);
-  const left = Math.ceil((total - done) / perSecond);
-  const time = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
-  return `${(perSecond / 2 ** 20).toFixed(1)} MiB/s${done < total ? `, ${time} left` : ""}`;
-}
-
-/** A progress line for a log. */
-export function progressLine(what: string, done: number, total: number, elapsedMs: number): string {
-  const percent = total === 0 ? 100 : Math.floor(100 * done / total);
-  const rate = rateText(done, total, elapsedMs);
-  return `${what}: ${percent}% of ${sizeText(total)}${rate === "" ? "" : ` (${rate})`}`;
-}
-
-/** A size as people read it, in powers of 1024. */
-export function sizeText(bytes: number): string {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let [value, unit] = [bytes, 0];
-  for (; value >= 1024 && unit < units.length - 1; unit++) value /= 1024;
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }
 
 /** What a person reads of an event, without what could drive the terminal; undefined for nothing. */

@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { type Config, type ConfigFlags, loadConfig } from "../config/load.ts";
 import { ExitCode } from "../config/program.ts";
+import { sizeText } from "../config/progress.ts";
 import { realSurroundings, type Surroundings } from "../config/surroundings.ts";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 import { printable } from "../protocol/printable.ts";
@@ -9,7 +10,7 @@ import { type StorageBackend, StorageConfig } from "../storage/backend.ts";
 import type { Filesystem } from "../storage/filesystem.ts";
 import { type JobEntry, listJobEntries, mayGo, removeJobEntry } from "../storage/job_folders.ts";
 import { withFilesystem } from "../storage/open.ts";
-import { sizeText, table } from "./screen.ts";
+import { table } from "./screen.ts";
 import { verifyBackend } from "./storage_verify.ts";
 
 interface StorageFlags extends ConfigFlags {

@@ -1,10 +1,10 @@
 /** Tries a storage backend: is it there, does it take and give back bytes, how quick, how full. */
+import { sizeText } from "../config/progress.ts";
 import { errorText, UserError } from "../config/user_error.ts";
 import type { StorageBackend } from "../storage/backend.ts";
 import type { Filesystem } from "../storage/filesystem.ts";
 import { listJobEntries } from "../storage/job_folders.ts";
 import { withFilesystem } from "../storage/open.ts";
-import { sizeText } from "./screen.ts";
 
 /** One thing that was looked at. */
 export interface Check {

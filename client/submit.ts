@@ -1,5 +1,6 @@
 /** Carries out one attempt of a plan: asks the worker, moves the package if need be, and starts the job. */
 import { basename, dirname, join } from "node:path";
+import { sizeText } from "../config/progress.ts";
 import { errorText, UserError } from "../config/user_error.ts";
 import { formatMessage, isAboutFiles, type Message, type PackageType } from "../protocol/message.ts";
 import { SAME_STORAGE } from "../protocol/storage_proof.ts";
@@ -23,7 +24,7 @@ import type { Conversation, Incoming } from "./conversation.ts";
 import { JobFailedError, RefusedError, WorkerLostError } from "./job_error.ts";
 import type { Attempt } from "./plan.ts";
 import { outgoingPackage } from "./outgoing_package.ts";
-import { type Screen, sizeText } from "./screen.ts";
+import type { Screen } from "./screen.ts";
 
 /** Time limits for a worker's answers, in milliseconds (PROTOCOL.md section 14). */
 const BACKEND_LIMIT_MS = 5_000;

@@ -1,7 +1,8 @@
 /** The main job, end to end, on real input: a training package goes to a worker three ways and comes back trained. */
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type ClientEvent, lineOf, sizeText, type Summary, table } from "../client/screen.ts";
+import { type ClientEvent, lineOf, type Summary, table } from "../client/screen.ts";
+import { sizeText } from "../config/progress.ts";
 import { makePackage } from "../examples/make_package.ts";
 import { findProgram } from "../worker/host.ts";
 import { exampleTrainer, LocalLab, storageSection, type WorkerHandle } from "./local_lab.ts";

@@ -1,5 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import { join } from "node:path";
+import { ProgressLines, sizeText } from "../config/progress.ts";
 import { errorText } from "../config/user_error.ts";
 import type { FilesMessageType } from "../protocol/message.ts";
 import type { Pipe } from "../rtc/pipe.ts";
@@ -16,9 +17,6 @@ export interface ArrivedPackage {
   /** Absolute; it is the package's own and goes with it. */
   folder: string;
 }
-
-/** Progress in the log: a line every so many milliseconds. */
-const LINE_EVERY_MS = 5_000;
 
 /** The package that a client of this program sends over a link, one at a time ("Files" in docs/protocol.md). */
 export class IncomingTransfer {
@@ -43,22 +41,18 @@ export class IncomingTransfer {
       return await declineFiles(this.#pipe, offer, "a worker takes one package: one file, or one folder");
     }
     await this.interrupt();
-    logger.info("receiving a package of {mb} MB in {files} files over the data channel", {
-      mb: (offer.bytes / 1e6).toFixed(1),
-      files: offer.files,
-    });
-    let last = performance.now();
+    const [size, files] = [sizeText(offer.bytes), offer.files];
+    logger.info("a package of {size} in {files} file(s) comes over the data channel", { size, files });
+    const lines = new ProgressLines();
     this.#receiver = new FilesReceiver(this.#pipe, offer, {
       root: this.#incoming,
       durable: false,
       onFound: (bytes) => {
-        if (bytes > 0) logger.info("{mb} MB were here already", { mb: (bytes / 1e6).toFixed(1) });
+        if (bytes > 0) logger.info("{size} of it are here already", { size: sizeText(bytes) });
       },
       onProgress: (done, total) => {
-        const now = performance.now();
-        if (now - last < LINE_EVERY_MS) return;
-        last = now;
-        logger.info("received {percent} %", { percent: Math.floor(100 * done / total) });
+        const line = lines.line("receiving the package", done, total);
+        if (line !== undefined) logger.info("{line}", { line });
       },
     });
     await this.#receiver.start();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { rankWorkers, type WorkerInfo, workerInfo, workerRow } from "../../client/choose_worker.ts";
 import { Conversation } from "../../client/conversation.ts";
-import { lineOf, progressLine, rateText, sizeText, type Summary, table } from "../../client/screen.ts";
+import { lineOf, type Summary, table } from "../../client/screen.ts";
 import { FakeNative } from "../rtc/fake_native.ts";
 
 function worker(peerId: string, gpuMemoryMb: number, backends?: string[]): WorkerInfo {
@@ -53,22 +53,6 @@ Deno.test("screen: a table has aligned columns and no blanks behind", () => {
     "a          long heading\n---------  ------------\nwide cell  x",
   );
   assert.equal(table([["a"]]), "a\n-");
-});
-
-Deno.test("screen: sizes, rates and progress", () => {
-  assert.deepEqual([0, 1023, 1024, 5 * 2 ** 30, 3 * 2 ** 50].map(sizeText), [
-    "0 B",
-    "1023 B",
-    "1.0 KiB",
-    "5.0 GiB",
-    "3072.0 TiB",
-  ]);
-  assert.equal(rateText(0, 10, 5000), "");
-  assert.equal(rateText(5, 10, 50), "");
-  assert.equal(rateText(2 ** 20, 66 * 2 ** 20, 1000), "1.0 MiB/s, 1:05 left");
-  assert.equal(rateText(2 ** 20, 2 ** 20, 1000), "1.0 MiB/s");
-  assert.equal(progressLine("x", 0, 0, 0), "x: 100% of 0 B");
-  assert.equal(progressLine("x", 999, 1000, 0), "x: 99% of 1000 B");
 });
 
 const SUMMARY: Summary = {
