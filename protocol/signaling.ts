@@ -1,5 +1,6 @@
 /** What peers and the signaling server say to each other over HTTP and WebSocket. Source: PROTOCOL.md sections 2-9. */
 import { z } from "zod";
+import { MAX_RELAY_CHARS, relayPublicKeySchema } from "./relay.ts";
 
 /** What a worker tells of its state. */
 export type WorkerStatus = "available" | "reserved" | "busy" | "maintenance";
@@ -44,6 +45,8 @@ export type PeerInfo = z.infer<typeof peerInfoSchema>;
 export const extensionSchema = z.object({
   version: z.string(),
   features: z.array(z.string()),
+  /** Public key for a channel over the signaling server; without it there is none. */
+  relay: relayPublicKeySchema.optional().catch(undefined),
 });
 /** See {@link extensionSchema}. */
 export type Extension = z.infer<typeof extensionSchema>;
@@ -84,11 +87,19 @@ export const serverMessageSchema = z.discriminatedUnion("type", [
     from_peer_id: z.string(),
     payload: z.record(z.string(), z.unknown()),
   }),
+  z.object({
+    type: z.literal("relay"),
+    sender: z.string(),
+    target: z.string(),
+    data: z.string().max(MAX_RELAY_CHARS),
+  }),
   z.looseObject({
     type: z.literal("error"),
     reason: z.string().optional(),
     code: z.string().optional(),
     message: z.string().optional(),
+    /** The peer that a `relay` message did not reach; ours. */
+    relay: z.string().optional().catch(undefined),
   }),
   z.looseObject({ type: z.literal("quit") }),
 ]);

@@ -133,6 +133,7 @@ export class SignalingClient {
   #socket: WebSocket | undefined;
   #metadata: Metadata;
   readonly #listeners = new Set<(message: ServerMessage) => void>();
+  readonly #goneListeners = new Set<() => void>();
   #closing = false;
   #pause: { timer: ReturnType<typeof setTimeout>; end: () => void } | undefined;
   #registered: Registered | undefined;
@@ -179,6 +180,12 @@ export class SignalingClient {
   listen(listener: (message: ServerMessage) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Calls back each time the socket is lost or closed, until the returned function is called. */
+  listenGone(listener: () => void): () => void {
+    this.#goneListeners.add(listener);
+    return () => this.#goneListeners.delete(listener);
   }
 
   /** Sends a message; nothing happens while the server is away. Returns whether it was sent. */
@@ -254,6 +261,7 @@ export class SignalingClient {
     this.#closing = true;
     this.#pause?.end();
     this.#socket?.close(1000);
+    this.#tellGone();
     this.#resolveClosed(undefined);
   }
 
@@ -315,13 +323,21 @@ export class SignalingClient {
     this.#isRegistered = true;
     socket.onerror = null;
     socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = () => void this.#reconnect();
+    socket.onclose = () => {
+      this.#tellGone();
+      void this.#reconnect();
+    };
+  }
+
+  #tellGone(): void {
+    for (const listener of [...this.#goneListeners]) listener();
   }
 
   #receive(data: unknown): void {
     const message = parseServerMessage(data);
     if (message === undefined) return;
-    if (message.type === "error") {
+    // What was relayed has somebody to tell of it.
+    if (message.type === "error" && message.relay === undefined) {
       logger.warn("the signaling server reports {code}: {text}", {
         code: message.code ?? "an error",
         text: message.message ?? message.reason ?? "",

@@ -10,6 +10,8 @@ export const MAX_MESSAGE_BYTES = 1024 * 1024;
 const MAX_WAITING_CHARS = 16 * MAX_MESSAGE_BYTES;
 /** A peer that does not read gets nothing more until it does; bytes. */
 const MAX_UNSENT_BYTES = 16 * MAX_MESSAGE_BYTES;
+/** The same for relayed data, which leaves room for the offers and answers of others. */
+export const MAX_UNSENT_RELAY_BYTES = 12 * MAX_MESSAGE_BYTES;
 
 const TOO_BIG = 1009;
 const POLICY_VIOLATION = 1008;
@@ -42,9 +44,12 @@ export class SocketConnection implements Connection {
     };
   }
 
-  send(text: string): boolean {
-    if (this.#socket.readyState !== WebSocket.OPEN) return false;
-    if (this.#socket.bufferedAmount > MAX_UNSENT_BYTES) return false;
+  get isOpen(): boolean {
+    return this.#socket.readyState === WebSocket.OPEN;
+  }
+
+  send(text: string, maxUnsentBytes: number = MAX_UNSENT_BYTES): boolean {
+    if (!this.isOpen || this.#socket.bufferedAmount > maxUnsentBytes) return false;
     try {
       this.#socket.send(text);
       return true;
@@ -60,7 +65,7 @@ export class SocketConnection implements Connection {
   }
 
   #receive(data: unknown): void {
-    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (!this.isOpen) return;
     // A binary frame is no JSON text; the empty text gets the answer that it deserves.
     const text = typeof data === "string" ? data : "";
     if (isTooBig(text)) return this.close(TOO_BIG, "message too big");

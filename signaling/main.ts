@@ -5,12 +5,16 @@ import { ConfigError } from "../config/user_error.ts";
 import type { IceServer } from "../protocol/signaling.ts";
 import { DEFAULT_HTTP_PORT, DEFAULT_WS_PORT, type SignalingServer, startSignaling } from "./server.ts";
 
+/** Bytes of a mebibyte. */
+const MIB = 1024 * 1024;
+
 const EXAMPLES = `  $ sleap-rtc-signaling
   $ sleap-rtc-signaling --host 127.0.0.1 --http-port 8001 --ws-port 8080
   $ sleap-rtc-signaling --http-port 8001 --ws-port 8001        one port for both
   $ sleap-rtc-signaling --http-port 0 --ws-port 0 --json       any free ports, told as one JSON line
   $ sleap-rtc-signaling --ice-server stun:stun.example.org:3478 \\
-      --ice-server "turn:turn.example.org:3478?transport=udp" --ice-username lab --ice-credential PASSWORD`;
+      --ice-server "turn:turn.example.org:3478?transport=udp" --ice-username lab --ice-credential PASSWORD
+  $ sleap-rtc-signaling --relay-limit 5                        peers without UDP get 5 MiB/s each`;
 
 interface Flags {
   host: string;
@@ -19,6 +23,7 @@ interface Flags {
   iceServer?: string[];
   iceUsername?: string;
   iceCredential?: string;
+  relayLimit?: number;
   json?: true;
 }
 
@@ -37,6 +42,12 @@ function createCommand(): Command {
     .option("--ice-server <url>", "STUN or TURN server for all peers; repeatable", addIceUrl)
     .option("--ice-username <name>", "user name at the TURN servers")
     .option("--ice-credential <password>", "password at the TURN servers")
+    .option(
+      "--relay-limit <MiB/s>",
+      "how fast each peer may send to others through this server, which they do where UDP is blocked; " +
+        "0 refuses; without a limit by default",
+      parseLimit,
+    )
     .option("--json", "tell the addresses as one JSON line on stdout, and log as JSON lines")
     .action(serve);
 }
@@ -48,6 +59,7 @@ async function serve(flags: Flags): Promise<void> {
     httpPort: flags.httpPort,
     wsPort: flags.wsPort,
     iceServers: iceServers(flags),
+    ...(flags.relayLimit !== undefined && { relayLimit: flags.relayLimit }),
   });
   const release = onStopSignal(() => void server.shutdown());
   announce(server, flags);
@@ -81,6 +93,14 @@ function addIceUrl(url: string, urls: string[] = []): string[] {
     });
   }
   return [...urls, url];
+}
+
+/** Bytes a second. */
+function parseLimit(text: string): number {
+  if (/^\d{1,6}(\.\d{1,6})?$/.test(text)) return Number(text) * MIB;
+  throw new ConfigError(`--relay-limit: "${text}" is no rate`, {
+    hint: "write MiB a second, for example 5 or 0.5; 0 refuses",
+  });
 }
 
 function parsePort(text: string): number {

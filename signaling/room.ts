@@ -13,8 +13,9 @@ export const MAX_WRONG_TOKENS = 100;
 
 /** The way to a peer; its identity is what a registration belongs to. */
 export interface Connection {
-  /** Sends one text frame; false when it cannot be delivered. */
-  send(text: string): boolean;
+  readonly isOpen: boolean;
+  /** Sends one text frame, unless so many bytes wait already; false when it cannot be delivered. */
+  send(text: string, maxUnsentBytes?: number): boolean;
 }
 
 /** A peer in a room. */

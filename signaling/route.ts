@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { getLogger } from "@logtape/logtape";
+import { MAX_RELAY_CHARS, type RelayFailure } from "../protocol/relay.ts";
+import { MAX_UNSENT_RELAY_BYTES } from "./connection.ts";
 import { matches, parseFilters } from "./discovery.ts";
 import { parseMetadata } from "./metadata.ts";
 import { refuse, send, sendError, sendMissing, sendTargetNotFound } from "./reply.ts";
@@ -29,6 +31,7 @@ const meshConnectSchema = z.object({ ...meshFields, offer: payload });
 const meshAnswerSchema = z.object({ ...meshFields, answer: payload });
 const iceCandidateSchema = z.object({ ...meshFields, candidate: payload });
 const relayedSchema = z.object({ sender: id, target: id });
+const relaySchema = z.object({ sender: id, target: id, data: z.string() });
 const refusalSchema = z.object({ target: id });
 
 /** One message as it arrived: parsed once, its text kept so that it can be relayed unchanged. */
@@ -50,6 +53,7 @@ const handlers = new Map<unknown, Handler>([
   ["answer", relayUnchanged],
   ["candidate", relayUnchanged],
   ["quit", relayUnchanged],
+  ["relay", relayData],
   ["mesh_connect", relayMeshConnect],
   ["mesh_answer", relayMeshAnswer],
   ["ice_candidate", relayIceCandidate],
@@ -161,6 +165,24 @@ function relayUnchanged({ connection, state, message, text }: Incoming): void {
   if (target === undefined || !target.connection.send(text)) {
     logger.debug("dropped a message of type {type}", { type: message.type });
   }
+}
+
+/** Ours: a piece of a channel between two peers of a room, unchanged; see docs/protocol.md. */
+async function relayData({ connection, state, message, text }: Incoming): Promise<void> {
+  const parsed = relaySchema.safeParse(message);
+  if (!parsed.success) return sendMissing(connection, "sender, target, data");
+  const { sender, target } = parsed.data;
+  const fail = (code: RelayFailure, reason: string): void =>
+    send(connection, { type: "error", code, message: reason, relay: target });
+  if (state.relayPace.refuses) return fail("RELAY_REFUSED", "This server relays no data");
+  if (text.length > MAX_RELAY_CHARS) return fail("INVALID_MESSAGE", "Relayed message too large");
+  const from = senderOf(state, connection, sender);
+  if (from === undefined) return fail("NOT_IN_ROOM", "Sender not in any room");
+  await state.relayPace.wait(connection, text.length);
+  const to = from.room.peers.get(target);
+  if (to === undefined) return fail("PEER_NOT_FOUND", `Target peer ${target} not found`);
+  if (to.connection.send(text, MAX_UNSENT_RELAY_BYTES)) return;
+  fail("DELIVERY_FAILED", `Failed to deliver message to ${target}`);
 }
 
 function relayMeshConnect({ connection, state, message }: Incoming): void {

@@ -4,6 +4,7 @@ import { UserError } from "../config/user_error.ts";
 import { type IceServer, iceServerSchema } from "../protocol/signaling.ts";
 import { SocketConnection } from "./connection.ts";
 import { createHttpApi } from "./http.ts";
+import { RelayPace } from "./relay_pace.ts";
 import type { Connection } from "./room.ts";
 import { Rooms } from "./rooms.ts";
 import { route } from "./route.ts";
@@ -34,6 +35,8 @@ export interface SignalingOptions {
   wsPort?: number;
   /** Told to every peer that registers. */
   iceServers?: readonly IceServer[];
+  /** How fast each peer may relay data to others, in bytes a second; 0 refuses, without a limit by default. */
+  relayLimit?: number;
   /** Shuts the server down. */
   signal?: AbortSignal;
 }
@@ -58,7 +61,7 @@ export async function startSignaling(options: SignalingOptions = {}): Promise<Si
   const { hostname = "0.0.0.0", httpPort = DEFAULT_HTTP_PORT, wsPort = DEFAULT_WS_PORT, signal } = options;
   // Parsed again, which takes unknown keys away: they would end a Python client.
   const iceServers = (options.iceServers ?? []).map((server) => iceServerSchema.parse(server));
-  const hub = new Hub(iceServers);
+  const hub = new Hub(iceServers, new RelayPace(options.relayLimit));
   const http = listen(hub, hostname, httpPort);
   let ws = http;
   try {
@@ -98,11 +101,12 @@ class Hub {
   readonly #empty = Promise.withResolvers<void>();
   #isStopping = false;
 
-  constructor(iceServers: readonly IceServer[]) {
+  constructor(iceServers: readonly IceServer[], relayPace: RelayPace) {
     this.#state = {
       rooms: new Rooms(),
       tokens: new Tokens(),
       iceServers,
+      relayPace,
       now: Date.now,
       counters: { openConnections: 0, totalConnections: 0, totalMessages: 0 },
     };

@@ -1,4 +1,5 @@
 import type { IceServer } from "../protocol/signaling.ts";
+import type { RelayPace } from "./relay_pace.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Tokens } from "./token.ts";
 
@@ -7,6 +8,7 @@ export interface ServerState {
   readonly rooms: Rooms;
   readonly tokens: Tokens;
   readonly iceServers: readonly IceServer[];
+  readonly relayPace: RelayPace;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   /** For `/metrics`. */

@@ -39,6 +39,27 @@ Deno.test("this program's extension is read; a broken one counts as absent", () 
   }
 });
 
+Deno.test("a relay key is kept; a broken one is no reason to take the peer for another program's", () => {
+  const relay = "zo060cy2M-x7cMF4FKXHbs0CloUFDTRHRboFhw5YfVk";
+  assert.equal(extensionSchema.parse({ ...EXTENSION, relay }).relay, relay);
+  for (
+    const broken of [null, 1, "", relay.slice(1), `${relay}=`, `${relay}${relay}`, relay.replace("-", "+")]
+  ) {
+    assert.deepEqual(extensionSchema.parse({ ...EXTENSION, relay: broken }), {
+      ...EXTENSION,
+      relay: undefined,
+    });
+  }
+});
+
+Deno.test("relayed data is a text within its limit", () => {
+  const message = { type: "relay", sender: "a", target: "b", data: "x".repeat(128 * 1024) };
+  assert.deepEqual(serverMessageSchema.parse(message), message);
+  for (const data of [undefined, 1, `${message.data}x`]) {
+    assert.equal(serverMessageSchema.safeParse({ ...message, data }).success, false);
+  }
+});
+
 Deno.test("registration is read although its optional parts are broken", () => {
   const message = { type: "registered_auth", room_id: "r", token: "t", peer_id: "p" };
   assert.deepEqual(serverMessageSchema.parse(message), message);

@@ -46,6 +46,9 @@ Deno.test("mistakes are one line and a hint", async () => {
   const port = await run("--http-port", "70000");
   assert.equal(port.code, 2);
   assert.match(port.stderr, /error: "70000" is no port\nhint: a port is a whole number from 0 to 65535\n/);
+  const limit = await run("--relay-limit", "fast");
+  assert.equal(limit.code, 2);
+  assert.match(limit.stderr, /error: --relay-limit: "fast" is no rate\nhint: write MiB a second/);
   const option = await run("--nonsense");
   assert.equal(option.code, 2);
   assert.match(option.stderr, /error: unknown option '--nonsense'/);

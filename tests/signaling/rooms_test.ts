@@ -56,7 +56,7 @@ class Fixture {
 }
 
 function connection(): Connection {
-  return { send: () => true };
+  return { isOpen: true, send: () => true };
 }
 
 const vast = { properties: { storage_backends: ["vast"] } };

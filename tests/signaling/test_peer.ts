@@ -16,8 +16,15 @@ export interface TestRoom {
 export async function withServer(
   test: (server: SignalingServer) => Promise<void>,
   iceServers: IceServer[] = [],
+  options: { relayLimit?: number } = {},
 ): Promise<void> {
-  const server = await startSignaling({ hostname: "127.0.0.1", httpPort: 0, wsPort: 0, iceServers });
+  const server = await startSignaling({
+    hostname: "127.0.0.1",
+    httpPort: 0,
+    wsPort: 0,
+    iceServers,
+    ...options,
+  });
   try {
     await test(server);
   } finally {
