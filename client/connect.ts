@@ -1,15 +1,13 @@
 import { errorText } from "../config/user_error.ts";
-import { extensionWith } from "../protocol/extension.ts";
 import { LINK } from "../protocol/link.ts";
-import type { Answer } from "../protocol/signaling.ts";
-import { type Channel, keepAlive } from "../rtc/channel.ts";
+import { keepAlive } from "../rtc/channel.ts";
 import { Link, LinkUnknownError, newLinkId } from "../rtc/link.ts";
-import { Peer } from "../rtc/peer.ts";
-import { checkRoomProof, PeerProofError, provePeer } from "../rtc/peer_proof.ts";
+import { PeerProofError } from "../rtc/peer_proof.ts";
 import type { Pipe } from "../rtc/pipe.ts";
 import { ConnectionError } from "../rtc/transfer_error.ts";
 import type { SignalingClient } from "../signaling/client.ts";
 import { pause, peerGone } from "../signaling/presence.ts";
+import { dial, type Dialled, type DialOptions } from "./dial.ts";
 
 /** Workers without links are told that we live this often, in milliseconds; the Python ones expect it. */
 const KEEP_ALIVE_MS = 15_000;
@@ -26,11 +24,7 @@ const LAST_PAUSE_MS = 15_000;
 const AGAIN_LIMIT_MS = 8_000;
 
 /** How a worker is reached. */
-export interface ConnectOptions {
-  /** Milliseconds to wait for the worker's answer and for the connection, each. */
-  timeoutMs: number;
-  /** What both sides prove to know before anything else is said; undefined for no proof. */
-  roomSecret: string | undefined;
+export interface ConnectOptions extends DialOptions {
   onInfo: (text: string) => void;
 }
 
@@ -45,14 +39,6 @@ export interface Connection {
   features: readonly string[];
   /** Ends the connection on both sides. */
   close(): Promise<void>;
-}
-
-/** An open channel and what the worker says of itself. */
-interface Dialled {
-  peer: Peer;
-  channel: Channel;
-  /** Undefined for a Python worker. */
-  features: readonly string[] | undefined;
 }
 
 /**
@@ -82,12 +68,13 @@ export async function connectTo(
 }
 
 async function connectionOver(
-  { peer, channel, features }: Dialled,
+  dialled: Dialled,
   signaling: SignalingClient,
   worker: string,
   options: ConnectOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
+  const { channel, features } = dialled;
   const over = new AbortController();
   const link = features?.includes(LINK)
     ? new Link({
@@ -100,7 +87,7 @@ async function connectionOver(
     if (link) await link.join(channel, signal);
     else keepAlive(channel, KEEP_ALIVE_MS);
   } catch (error) {
-    peer.close();
+    dialled.close();
     throw error;
   }
   const pipe = link ?? channel;
@@ -114,7 +101,7 @@ async function connectionOver(
     async close(): Promise<void> {
       over.abort();
       await pipe.close();
-      peer.close();
+      dialled.close();
     },
   };
 }
@@ -141,85 +128,5 @@ async function connectAgain(
       // Whoever fails the proof gets no second try to guess with.
       if (error instanceof LinkUnknownError || error instanceof PeerProofError) return await link.close();
     }
-  }
-}
-
-/** Offers a connection. Throws {@link ConnectionError}, the abort reason. */
-async function dial(
-  signaling: SignalingClient,
-  worker: string,
-  { timeoutMs, roomSecret }: ConnectOptions,
-  signal: AbortSignal,
-): Promise<Dialled | "busy"> {
-  const { peer, sdp } = await Peer.offer({ iceServers: signaling.iceServers });
-  try {
-    const reaction = waitForReaction(signaling, worker, timeoutMs, signal);
-    // When the offer cannot be sent nobody waits for it.
-    reaction.catch(() => {});
-    const sent = signaling.send({
-      type: "offer",
-      sender: signaling.peerId,
-      target: worker,
-      sdp,
-      sleap_rtc: extensionWith(roomSecret),
-    });
-    if (!sent) throw new ConnectionError("the signaling server is gone");
-    const answer = await reaction;
-    if (answer === "busy") {
-      peer.close();
-      return "busy";
-    }
-    checkRoomProof(roomSecret, answer.sleap_rtc?.features ?? []);
-    peer.acceptAnswer(answer.sdp);
-    const timer = setTimeout(() => peer.close(), timeoutMs);
-    const stop = (): void => peer.close();
-    signal.addEventListener("abort", stop);
-    const channel = await peer.channel.finally(() => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", stop);
-    });
-    if (roomSecret !== undefined) {
-      await provePeer(channel, { role: "client", secret: roomSecret, binding: peer.binding, signal });
-    }
-    return { peer, channel, features: answer.sleap_rtc?.features };
-  } catch (error) {
-    peer.close();
-    signal.throwIfAborted();
-    throw error;
-  }
-}
-
-async function waitForReaction(
-  signaling: SignalingClient,
-  worker: string,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<Answer | "busy"> {
-  try {
-    return await signaling.next(
-      (message): Answer | "busy" | undefined => {
-        if (message.type === "answer" && message.sender === worker) return message;
-        const refused = message.type === "peer_message" && message.from_peer_id === worker &&
-          message.payload["app_message_type"] === "worker_busy";
-        return refused ? "busy" : undefined;
-      },
-      timeoutMs,
-      signal,
-    );
-  } catch (error) {
-    signal.throwIfAborted();
-    const known = await signaling.discover({}, AGAIN_LIMIT_MS).catch(() => undefined);
-    if (!known) {
-      // A connection that the network has forgotten looks open for minutes.
-      signaling.renew();
-      throw new ConnectionError("the signaling server does not answer");
-    }
-    const there = known.some(({ peer_id }) => peer_id === worker);
-    throw new ConnectionError(
-      there ? `worker ${worker} did not answer` : `worker ${worker} is not in the room`,
-      there
-        ? "it may serve another client; try again in a minute"
-        : `is it still running? (${String(error)})`,
-    );
   }
 }

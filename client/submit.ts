@@ -1,12 +1,8 @@
 /** Carries out one attempt of a plan: asks the worker, moves the package if need be, and starts the job. */
 import { basename, dirname, join } from "node:path";
-import { sizeText } from "../config/progress.ts";
-import { errorText, UserError } from "../config/user_error.ts";
-import { formatMessage, isAboutFiles, type Message, type PackageType } from "../protocol/message.ts";
+import { errorText } from "../config/user_error.ts";
+import type { PackageType } from "../protocol/message.ts";
 import { SAME_STORAGE } from "../protocol/storage_proof.ts";
-import type { Link } from "../rtc/link.ts";
-import { sendFile } from "../rtc/send.ts";
-import { FilesSender } from "../rtc/send_files.ts";
 import { ConnectionError } from "../rtc/transfer_error.ts";
 import {
   componentsBelow,
@@ -20,37 +16,27 @@ import { type HeldFolder, holdJobFolder } from "../storage/job_marker.ts";
 import { uploadFile, withStore } from "../storage/object_store.ts";
 import { issueChallenge } from "../storage/proof.ts";
 import { StorageResolver } from "../storage/resolver.ts";
-import type { Conversation, Incoming } from "./conversation.ts";
-import { JobFailedError, RefusedError, WorkerLostError } from "./job_error.ts";
+import { RefusedError, WorkerLostError } from "./job_error.ts";
 import type { Attempt } from "./plan.ts";
-import { outgoingPackage } from "./outgoing_package.ts";
-import type { Screen } from "./screen.ts";
+import { type PackageToSend, sendPackage } from "./send_package.ts";
+import { answer, ask, awaitAnswer, say, type Talk } from "./talk.ts";
 
 /** Time limits for a worker's answers, in milliseconds (PROTOCOL.md section 14). */
 const BACKEND_LIMIT_MS = 5_000;
 const PATH_LIMIT_MS = 10_000;
 
 /** A job on its way. */
-export interface Submission {
-  /** Absolute. */
-  packagePath: string;
+export interface Submission extends PackageToSend {
   /** The package is a folder, and this its script; undefined for a ZIP. */
   script: string | undefined;
   kind: PackageType;
-  /** `job_` and 8 hex digits. */
-  jobId: string;
   /** Absolute folder that results are wanted in. */
   outputDir: string;
   resolver: StorageResolver;
-  conversation: Conversation;
-  /** The link that the conversation is over, if it is over one. */
-  link: Link | undefined;
   /** Whether the worker is this program, not the Python one. */
   isOurs: boolean;
   /** What the worker can do beyond PROTOCOL.md. */
   features: readonly string[];
-  screen: Screen;
-  signal: AbortSignal;
 }
 
 /** A started job. */
@@ -258,89 +244,14 @@ async function submitLegacy(submission: Submission, root: string, copied: string
   await answer(submission, "SHARED_INPUT_PATH", PATH_LIMIT_MS);
 }
 
-/** Over the channel: file by file to a worker that knows how, else as PROTOCOL.md section 11.3 has it. */
+/** Over the channel; the job begins when the package is there. */
 async function submitRtc(submission: Submission): Promise<Begun> {
-  const { kind, jobId, link } = submission;
+  const { kind, jobId } = submission;
   await say(submission, { type: "PACKAGE_TYPE", kind });
   await say(submission, { type: "OUTPUT_DIR", dir: "models" });
   await say(submission, { type: "JOB_ID", id: jobId });
-  if (link) await sendFiles(submission, link);
-  else await sendStream(submission);
+  await sendPackage(submission);
   return { resultFolders: [], jobFolder: undefined };
-}
-
-const SENDING = "sending the package";
-
-async function sendFiles(submission: Submission, link: Link): Promise<void> {
-  const { packagePath, screen } = submission;
-  const sender = new FilesSender(link, await outgoingPackage(packagePath), {
-    onProgress: (done, total) => screen.show({ event: "progress", what: SENDING, done, total }),
-    onFound: (bytes) => {
-      if (bytes > 0) {
-        screen.show({ event: "info", text: `the worker has ${sizeText(bytes)} of it; the rest is sent` });
-      }
-    },
-  });
-  await whileListening(submission, (signal) => sender.run(signal), sender);
-}
-
-async function sendStream(submission: Submission): Promise<void> {
-  const { packagePath, conversation, screen } = submission;
-  using file = await Deno.open(packagePath, { read: true });
-  const { size, isFile } = await file.stat();
-  if (!isFile) {
-    throw new UserError("this worker takes packages as one .zip file only, and this one is a folder", {
-      hint: "pack it first, or use a worker of this program",
-    });
-  }
-  const outgoing = { name: basename(packagePath), size, hint: "False", file };
-  const onProgress = (done: number, total: number): void =>
-    screen.show({ event: "progress", what: SENDING, done, total });
-  await whileListening(
-    submission,
-    (signal) => sendFile(conversation.pipe, outgoing, { signal, onProgress }),
-  );
-}
-
-/** A worker that refuses while the package is still on its way is heard at once, not at the end. */
-async function whileListening(
-  submission: Submission,
-  send: (signal: AbortSignal) => Promise<void>,
-  sender?: FilesSender,
-): Promise<void> {
-  const [refused, over] = [new AbortController(), new AbortController()];
-  const listening = listen(submission, refused, over.signal, sender);
-  try {
-    await send(AbortSignal.any([submission.signal, refused.signal]));
-  } finally {
-    over.abort();
-    await listening;
-  }
-  refused.signal.throwIfAborted();
-}
-
-async function listen(
-  { conversation, jobId }: Submission,
-  refused: AbortController,
-  over: AbortSignal,
-  sender: FilesSender | undefined,
-): Promise<void> {
-  const others: Incoming[] = [];
-  try {
-    for (;;) {
-      const incoming = await conversation.next(undefined, over).catch(() => undefined);
-      if (incoming === undefined) return;
-      if (incoming.type === "CLOSED") return refused.abort(new WorkerLostError(false));
-      if (incoming.type === "JOB_FAILED" && (incoming.id ?? jobId) === jobId) {
-        return refused.abort(new JobFailedError(`the worker did not take the package: ${incoming.text}`));
-      }
-      if (!isAboutFiles(incoming)) others.push(incoming);
-      else sender?.take(incoming);
-    }
-  } finally {
-    // What the job says already is for those who follow it.
-    conversation.putBack(others);
-  }
 }
 
 /** A worker must know the file before it starts, or a Python one fails (PROTOCOL.md section 12.5). */
@@ -348,64 +259,4 @@ async function announceJob(submission: Submission): Promise<void> {
   const { size } = await Deno.stat(submission.packagePath);
   await say(submission, { type: "JOB_ID", id: submission.jobId });
   await say(submission, { type: "FILE_META", name: basename(submission.packagePath), size, hint: "False" });
-}
-
-/** What asking a worker needs. */
-type Talk = Pick<Submission, "conversation" | "signal" | "screen">;
-
-async function say(
-  { conversation, signal }: Pick<Talk, "conversation" | "signal">,
-  message: Message,
-): Promise<void> {
-  await conversation.pipe.send(formatMessage(message), signal);
-}
-
-/** Messages that are answered, and what `PATH_VALIDATED` says in answer. */
-const ANSWERS = {
-  STORAGE_BACKEND: "backend",
-  SHARED_INPUT_PATH: "input",
-  SHARED_OUTPUT_PATH: "output",
-} as const;
-type Asked = Extract<Message, { type: keyof typeof ANSWERS }>;
-
-/** Asks and waits for the worker's consent. Throws {@link RefusedError} for every other answer, and for none in time. */
-export async function ask(talk: Talk, message: Asked, limitMs: number): Promise<void> {
-  await say(talk, message);
-  await answer(talk, message.type, limitMs);
-}
-
-/** Waits for `PATH_VALIDATED`; one about something else is late, and passed over. */
-async function answer(talk: Talk, to: keyof typeof ANSWERS, limitMs: number): Promise<void> {
-  await awaitAnswer(talk, to, limitMs, (incoming) => {
-    return incoming.type === "PATH_VALIDATED" && incoming.what === ANSWERS[to];
-  });
-}
-
-/** Waits until `isAnswer`. Throws {@link RefusedError} for a refusal and for silence, {@link WorkerLostError}. */
-async function awaitAnswer(
-  { conversation, screen, signal }: Talk,
-  to: string,
-  limitMs: number,
-  isAnswer: (incoming: Incoming) => boolean,
-): Promise<void> {
-  const deadline = performance.now() + limitMs;
-  for (;;) {
-    const incoming = await conversation.next(Math.max(0, deadline - performance.now()), signal);
-    switch (incoming?.type) {
-      case undefined:
-        throw new RefusedError(`the worker did not answer ${to} within ${limitMs / 1000} s`);
-      case "CLOSED":
-        throw new WorkerLostError(false);
-      case "BACKEND_NOT_AVAILABLE":
-        throw new RefusedError(`the worker does not have the storage backend "${incoming.name}"`);
-      case "PATH_ERROR":
-      case "JOB_FAILED":
-        throw new RefusedError(`the worker refused: ${incoming.text}`);
-      case "LOG":
-        screen.show({ event: "log", text: incoming.text });
-        break;
-      default:
-        if (incoming && isAnswer(incoming)) return;
-    }
-  }
 }

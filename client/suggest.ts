@@ -5,7 +5,8 @@ import type { Connection } from "./connect.ts";
 import { Conversation } from "./conversation.ts";
 import { RefusedError } from "./job_error.ts";
 import type { Screen } from "./screen.ts";
-import { ask, proveSameStorage } from "./submit.ts";
+import { proveSameStorage } from "./submit.ts";
+import { ask } from "./talk.ts";
 import { UserError } from "../config/user_error.ts";
 
 /** Time limit for each of the worker's answers, in milliseconds. */

@@ -3,12 +3,16 @@ import { errorText } from "../config/user_error.ts";
 import { extensionWith } from "../protocol/extension.ts";
 import { LINK, LINK_UNKNOWN } from "../protocol/link.ts";
 import type { Offer } from "../protocol/signaling.ts";
-import { type Channel, keepAlive } from "../rtc/channel.ts";
+import { Channel, keepAlive } from "../rtc/channel.ts";
 import { Link, readHello } from "../rtc/link.ts";
 import { Peer } from "../rtc/peer.ts";
 import { provePeer } from "../rtc/peer_proof.ts";
 import type { Pipe } from "../rtc/pipe.ts";
+import { RelayCarrier } from "../rtc/relay_carrier.ts";
+import { RelayKeyPair, type RelayKeys } from "../rtc/relay_keys.ts";
+import { ConnectionError } from "../rtc/transfer_error.ts";
 import type { SignalingClient } from "../signaling/client.ts";
+import { relayPath } from "../signaling/relay.ts";
 import type { EngineSettings } from "./engine_messages.ts";
 
 const logger = getLogger(["sleap-rtc", "worker"]);
@@ -25,7 +29,7 @@ export class ServedClient {
   readonly peerId: string;
   readonly #settings: EngineSettings;
   readonly #stop: AbortSignal;
-  readonly #peers = new Set<Peer>();
+  readonly #ways = new Set<Way>();
   #link: Link | undefined;
   #pipe: Pipe | undefined;
 
@@ -63,7 +67,7 @@ export class ServedClient {
 
   /** Answers another offer of the same client: one more connection for its link. Never throws. */
   async reconnect(signaling: SignalingClient, offer: Offer): Promise<void> {
-    if (this.#peers.size >= MAX_CHANNELS) return;
+    if (this.#ways.size >= MAX_CHANNELS) return;
     try {
       const channel = await this.#answer(signaling, offer);
       const hello = await readHello(channel, this.#stop);
@@ -84,43 +88,87 @@ export class ServedClient {
   /** Ends what the client has here. */
   async close(): Promise<void> {
     await this.#pipe?.close();
-    for (const peer of this.#peers) peer.close();
+    for (const way of this.#ways) way.close();
   }
 
+  /** Answers an offer, and waits until the client has come one way or the other, and has proven itself. */
   async #answer(signaling: SignalingClient, offer: Offer): Promise<Channel> {
     const { roomSecret, connectionTimeout } = this.#settings;
     const { peer, sdp } = await Peer.answer(offer.sdp, { iceServers: signaling.iceServers });
-    this.#peers.add(peer);
-    void peer.closed.then(() => this.#peers.delete(peer));
-    const stop = (): void => peer.close();
+    const ways: Way[] = [{
+      opened: peer.channel,
+      closed: peer.closed,
+      binding: () => peer.binding,
+      close: () => peer.close(),
+    }];
+    const relay = new RelayKeyPair();
+    // It has to listen before the client knows of it.
+    if (offer.sleap_rtc?.relay !== undefined) {
+      ways.push(relayWay(signaling, offer.sender, relay.agree("worker", offer.sleap_rtc.relay)));
+    }
+    const closeAll = (): void => ways.forEach((way) => way.close());
+    const stop = (): void => closeAll();
     this.#stop.addEventListener("abort", stop, { once: true });
     if (this.#stop.aborted) stop();
-    const timer = setTimeout(stop, connectionTimeout * 1000);
+    const timer = setTimeout(closeAll, connectionTimeout * 1000);
     try {
       signaling.send({
         type: "answer",
         sender: signaling.peerId,
         target: offer.sender,
         sdp,
-        sleap_rtc: extensionWith(roomSecret),
+        sleap_rtc: { ...extensionWith(roomSecret), relay: relay.publicKey },
       });
-      const channel = await peer.channel;
+      const { way, channel } = await firstOpen(ways);
+      for (const other of ways) if (other !== way) other.close();
+      this.#ways.add(way);
+      void way.closed.then(() => this.#ways.delete(way));
       // Nothing is taken from whoever does not know it, whatever the offer says of features.
       if (roomSecret !== undefined) {
         await provePeer(channel, {
           role: "worker",
           secret: roomSecret,
-          binding: peer.binding,
+          binding: way.binding(),
           signal: this.#stop,
         });
       }
       return channel;
     } catch (error) {
-      peer.close();
+      closeAll();
       throw error;
     } finally {
       clearTimeout(timer);
       this.#stop.removeEventListener("abort", stop);
     }
+  }
+}
+
+/** A way on which a client may come. */
+interface Way {
+  /** Rejects when it ends before. */
+  opened: Promise<Channel>;
+  closed: Promise<unknown>;
+  /** What the proof of the room secret is bound to, once it is open. */
+  binding(): string;
+  close(): void;
+}
+
+function relayWay(signaling: SignalingClient, client: string, keys: RelayKeys): Way {
+  const carrier = new RelayCarrier(relayPath(signaling, client), keys);
+  const opened = carrier.opened.then(() => {
+    logger.info("{peer} comes over the signaling server", { peer: client });
+    return new Channel(carrier);
+  });
+  opened.catch(() => {});
+  return { opened, closed: carrier.closed, binding: () => keys.binding, close: () => carrier.close() };
+}
+
+/** The first way that opens. Throws the first way's error when none does. */
+async function firstOpen(ways: readonly Way[]): Promise<{ way: Way; channel: Channel }> {
+  try {
+    return await Promise.any(ways.map(async (way) => ({ way, channel: await way.opened })));
+  } catch {
+    await ways[0]?.opened;
+    throw new ConnectionError("the client did not come");
   }
 }

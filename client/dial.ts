@@ -1,0 +1,162 @@
+import { extensionWith } from "../protocol/extension.ts";
+import type { Answer } from "../protocol/signaling.ts";
+import { Channel } from "../rtc/channel.ts";
+import { Peer } from "../rtc/peer.ts";
+import { checkRoomProof, provePeer } from "../rtc/peer_proof.ts";
+import { RelayCarrier } from "../rtc/relay_carrier.ts";
+import { RelayKeyPair, type RelayKeys } from "../rtc/relay_keys.ts";
+import { ConnectionError } from "../rtc/transfer_error.ts";
+import type { SignalingClient } from "../signaling/client.ts";
+import { relayPath } from "../signaling/relay.ts";
+
+/** A way between the two machines is looked for so long before the signaling server relays, in milliseconds. */
+const DIRECT_LIMIT_MS = 8_000;
+/** The server is asked who is there for so long, in milliseconds, when a worker did not answer. */
+const ROOM_LIMIT_MS = 8_000;
+
+/** How a worker is called. */
+export interface DialOptions {
+  /** Milliseconds to wait for the worker's answer and for the connection, each. */
+  timeoutMs: number;
+  /** What both sides prove to know before anything else is said; undefined for no proof. */
+  roomSecret: string | undefined;
+}
+
+/** An open channel, and what the worker says of itself. */
+export interface Dialled {
+  channel: Channel;
+  /** Undefined for a Python worker. */
+  features: readonly string[] | undefined;
+  /** Ends the connection below the channel. */
+  close(): void;
+}
+
+/** A way to the worker that is open. */
+interface Way {
+  channel: Channel;
+  /** What the proof of the room secret is bound to. */
+  binding: string;
+  close(): void;
+}
+
+/**
+ * Offers a connection to a worker: direct or over TURN, and where that leads nowhere over the signaling server, end to
+ * end encrypted. Throws {@link ConnectionError}, `PeerProofError`, the abort reason.
+ */
+export async function dial(
+  signaling: SignalingClient,
+  worker: string,
+  { timeoutMs, roomSecret }: DialOptions,
+  signal: AbortSignal,
+): Promise<Dialled | "busy"> {
+  const { peer, sdp } = await Peer.offer({ iceServers: signaling.iceServers });
+  const relay = new RelayKeyPair();
+  let way: Way | undefined;
+  try {
+    const reaction = waitForReaction(signaling, worker, timeoutMs, signal);
+    // When the offer cannot be sent nobody waits for it.
+    reaction.catch(() => {});
+    const sent = signaling.send({
+      type: "offer",
+      sender: signaling.peerId,
+      target: worker,
+      sdp,
+      sleap_rtc: { ...extensionWith(roomSecret), relay: relay.publicKey },
+    });
+    if (!sent) throw new ConnectionError("the signaling server is gone");
+    const answer = await reaction;
+    if (answer === "busy") {
+      peer.close();
+      return "busy";
+    }
+    const { features, relay: theirs } = answer.sleap_rtc ?? {};
+    checkRoomProof(roomSecret, features ?? []);
+    peer.acceptAnswer(answer.sdp);
+    const keys = theirs === undefined ? undefined : relay.agree("client", theirs);
+    way = await openWay(peer, keys, signaling, worker, timeoutMs, signal);
+    const { channel, binding } = way;
+    if (roomSecret !== undefined) {
+      await provePeer(channel, { role: "client", secret: roomSecret, binding, signal });
+    }
+    return { channel, features, close: way.close };
+  } catch (error) {
+    way?.close();
+    peer.close();
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+async function openWay(
+  peer: Peer,
+  keys: RelayKeys | undefined,
+  signaling: SignalingClient,
+  worker: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Way> {
+  const limit = keys ? Math.min(timeoutMs, DIRECT_LIMIT_MS) : timeoutMs;
+  try {
+    const channel = await inTime(peer.channel, () => peer.close(), limit, signal);
+    return { channel, binding: peer.binding, close: () => peer.close() };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!keys) throw error;
+    const carrier = new RelayCarrier(relayPath(signaling, worker), keys);
+    const close = (): void => carrier.close();
+    await inTime(carrier.opened, close, timeoutMs, signal);
+    return { channel: new Channel(carrier), binding: keys.binding, close };
+  }
+}
+
+/** Waits for what fails by itself when `give up` is called: after a while, or when aborted. */
+async function inTime<Opened>(
+  opened: Promise<Opened>,
+  giveUp: () => void,
+  limitMs: number,
+  signal: AbortSignal,
+): Promise<Opened> {
+  const timer = setTimeout(giveUp, limitMs);
+  signal.addEventListener("abort", giveUp);
+  try {
+    return await opened;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", giveUp);
+  }
+}
+
+async function waitForReaction(
+  signaling: SignalingClient,
+  worker: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Answer | "busy"> {
+  try {
+    return await signaling.next(
+      (message): Answer | "busy" | undefined => {
+        if (message.type === "answer" && message.sender === worker) return message;
+        const refused = message.type === "peer_message" && message.from_peer_id === worker &&
+          message.payload["app_message_type"] === "worker_busy";
+        return refused ? "busy" : undefined;
+      },
+      timeoutMs,
+      signal,
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    const known = await signaling.discover({}, ROOM_LIMIT_MS).catch(() => undefined);
+    if (!known) {
+      // A connection that the network has forgotten looks open for minutes.
+      signaling.renew();
+      throw new ConnectionError("the signaling server does not answer");
+    }
+    const there = known.some(({ peer_id }) => peer_id === worker);
+    throw new ConnectionError(
+      there ? `worker ${worker} did not answer` : `worker ${worker} is not in the room`,
+      there
+        ? "it may serve another client; try again in a minute"
+        : `is it still running? (${String(error)})`,
+    );
+  }
+}

@@ -1,0 +1,70 @@
+/** Asking a worker, and waiting for its answer. */
+import { formatMessage, type Message } from "../protocol/message.ts";
+import type { Conversation, Incoming } from "./conversation.ts";
+import { RefusedError, WorkerLostError } from "./job_error.ts";
+import type { Screen } from "./screen.ts";
+
+/** A conversation with a worker that a person can watch and end. */
+export interface Talk {
+  conversation: Conversation;
+  screen: Screen;
+  signal: AbortSignal;
+}
+
+/** Sends a message. Throws `ConnectionError`, the abort reason. */
+export async function say(
+  { conversation, signal }: Pick<Talk, "conversation" | "signal">,
+  message: Message,
+): Promise<void> {
+  await conversation.pipe.send(formatMessage(message), signal);
+}
+
+/** Messages that are answered, and what `PATH_VALIDATED` says in answer. */
+const ANSWERS = {
+  STORAGE_BACKEND: "backend",
+  SHARED_INPUT_PATH: "input",
+  SHARED_OUTPUT_PATH: "output",
+} as const;
+type Asked = Extract<Message, { type: keyof typeof ANSWERS }>;
+
+/** Asks and waits for the worker's consent. Throws {@link RefusedError} for every other answer, and for none in time. */
+export async function ask(talk: Talk, message: Asked, limitMs: number): Promise<void> {
+  await say(talk, message);
+  await answer(talk, message.type, limitMs);
+}
+
+/** Waits for `PATH_VALIDATED`; one about something else is late, and passed over. */
+export async function answer(talk: Talk, to: keyof typeof ANSWERS, limitMs: number): Promise<void> {
+  await awaitAnswer(talk, to, limitMs, (incoming) => {
+    return incoming.type === "PATH_VALIDATED" && incoming.what === ANSWERS[to];
+  });
+}
+
+/** Waits until `isAnswer`. Throws {@link RefusedError} for a refusal and for silence, {@link WorkerLostError}. */
+export async function awaitAnswer(
+  { conversation, screen, signal }: Talk,
+  to: string,
+  limitMs: number,
+  isAnswer: (incoming: Incoming) => boolean,
+): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  for (;;) {
+    const incoming = await conversation.next(Math.max(0, deadline - performance.now()), signal);
+    switch (incoming?.type) {
+      case undefined:
+        throw new RefusedError(`the worker did not answer ${to} within ${limitMs / 1000} s`);
+      case "CLOSED":
+        throw new WorkerLostError(false);
+      case "BACKEND_NOT_AVAILABLE":
+        throw new RefusedError(`the worker does not have the storage backend "${incoming.name}"`);
+      case "PATH_ERROR":
+      case "JOB_FAILED":
+        throw new RefusedError(`the worker refused: ${incoming.text}`);
+      case "LOG":
+        screen.show({ event: "log", text: incoming.text });
+        break;
+      default:
+        if (incoming && isAnswer(incoming)) return;
+    }
+  }
+}
