@@ -24,6 +24,7 @@ interface CommonFlags extends RoomFlags {
   verbose?: boolean;
   json?: boolean;
   minGpuMemory?: number;
+  relayOnly?: boolean;
 }
 
 interface JobFlags extends CommonFlags {
@@ -57,6 +58,7 @@ function withRoomOptions(command: Command): Command {
     .option("--room-id <id>", "a room; with --token, instead of a session string")
     .option("--token <token>", "the room's token")
     .option("--min-gpu-memory <mib>", "only workers with this much GPU memory", parseWholeNumber)
+    .option("--relay-only", "connect through TURN servers only")
     .option("--config <file>", "configuration file")
     .option("--verbose", "log more")
     .option("--json", "one JSON object a line on stdout");

@@ -116,6 +116,8 @@ function validKeys(path: readonly PropertyKey[]): string[] {
     const table = unwrap(schema);
     schema = table instanceof z.ZodRecord
       ? table.valueType
+      : table instanceof z.ZodArray
+      ? table.element
       : table instanceof z.ZodObject
       ? table.shape[String(key)]
       : undefined;

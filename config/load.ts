@@ -27,6 +27,9 @@ export interface StorageEntry {
   confineToUserSubdir?: boolean;
 }
 
+/** A STUN or TURN server; one with user and password where it is a TURN server. */
+export type IceServerEntry = FileContent["default"]["ice_servers"][number];
+
 /** All settings of a program, from file, environment, flags and defaults. */
 export interface Config {
   /** The file that was read; undefined when there is none. */
@@ -38,6 +41,10 @@ export interface Config {
   connectionTimeout: number;
   /** What both sides of a connection prove to know; undefined where no proof is asked for. Never shown. */
   roomSecret: string | undefined;
+  /** Used before those that the signaling server tells of. Holds passwords: not for the log. */
+  iceServers: readonly IceServerEntry[];
+  /** Whether to connect through TURN servers only. */
+  relayOnly: boolean;
   /** Sorted by name. */
   storage: readonly StorageEntry[];
   /** The one root of the legacy flow; absolute. */
@@ -62,6 +69,7 @@ export interface Config {
 export interface ConfigFlags {
   config?: string;
   sharedStorageRoot?: string;
+  relayOnly?: boolean;
 }
 
 /** Settings, and where they came from. */
@@ -118,8 +126,8 @@ export function traceConfig(
     file: read.file,
     environment,
     ...signaling,
-    connectionTimeout: read.content.default.connection_timeout,
     roomSecret,
+    ...connecting(loading, flags),
     storage: storageEntries(loading, root),
     sharedStorageRoot: root?.path,
     ...sections(loading),
@@ -225,6 +233,23 @@ function chooseSecret(loading: Loading): string | undefined {
   return text;
 }
 
+function connecting(
+  loading: Loading,
+  flags: ConfigFlags,
+): Pick<Config, "connectionTimeout" | "iceServers" | "relayOnly"> {
+  const { connection_timeout, ice_servers, ice_transport } = loading.read.content.default;
+  for (const key of ["connection_timeout", "ice_transport"]) trace(loading, ["default", key]);
+  for (const [index, server] of ice_servers.entries()) {
+    for (const key of Object.keys(server)) trace(loading, ["default", "ice_servers", String(index), key]);
+  }
+  if (flags.relayOnly) loading.sources.set("default.ice_transport", "--relay-only");
+  return {
+    connectionTimeout: connection_timeout,
+    iceServers: ice_servers,
+    relayOnly: flags.relayOnly ?? ice_transport === "relay",
+  };
+}
+
 /** A file with several environments of which none is chosen looks as if it were not read. */
 function noticeUnchosen({ read, notices, sources }: Loading, environment: string): void {
   const known = Object.keys(read.content.environments);
@@ -298,7 +323,6 @@ function sections(loading: Loading): Pick<Config, "worker" | "client"> {
   };
   for (const key of Object.keys(worker)) if (key !== "jobs") trace(loading, ["worker", key]);
   for (const key of Object.keys(client)) trace(loading, ["client", key]);
-  trace(loading, ["default", "connection_timeout"]);
   const added = sources.get("worker.job_environment");
   if (added !== undefined) sources.set("worker.job_environment", `default, and ${added}`);
   return {

@@ -89,16 +89,21 @@ export function nearest(word: string, among: readonly string[]): string | undefi
   return first && first.edits <= Math.max(2, Math.floor(word.length / 3)) ? first.each : undefined;
 }
 
-/** A text without the user and password of addresses in it. */
+/** A text without the user and password of addresses in it, those of STUN and TURN servers included. */
 export function withoutCredentials(text: string): string {
-  return text.replace(/\/\/[^/@\s"]*@/g, "//***@");
+  return text.replace(/(\/\/|\b(?:stun|turn)s?:)[^/@\s"]*@/gi, "$1***@");
+}
+
+/** Whether a key holds a secret, at any place. */
+function isSecret(key: PropertyKey | undefined): boolean {
+  return key === "credential" || key === SECRET_KEY;
 }
 
 /** What stands at a path in parsed TOML, as it is shown in a message. */
 function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  const json = JSON.stringify(value, (key, inner) => key === SECRET_KEY ? "***" : inner);
-  const text = withoutCredentials(typeof value === "number" ? String(value) : json);
+  const hidden = (key: string, each: unknown): unknown => isSecret(key) ? "***" : each;
+  const text = withoutCredentials(typeof value === "number" ? String(value) : JSON.stringify(value, hidden));
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }
 
@@ -160,6 +165,6 @@ function wrongValue(issue: z.core.$ZodIssue, { toml, data }: Examined): Mistake 
     ? `is missing; expected ${expected}`
     : issue.path.at(-1) === SECRET_KEY
     ? `found ${typeof found === "string" ? `${found.length} characters` : `no text`}, expected ${expected}`
-    : `found ${show(found)}, expected ${expected}`;
+    : `found ${isSecret(issue.path.at(-1)) ? "***" : show(found)}, expected ${expected}`;
   return { ...locate(toml, issue.path), key: issue.path.map(String).join("."), text };
 }

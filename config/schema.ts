@@ -1,5 +1,6 @@
 /** The shape of `sleap-rtc.toml`; defaults stand next to the fields. */
 import { z } from "zod";
+import { ICE_URL_RULE, parseIceUrl } from "./ice_url.ts";
 
 const url = (protocols: readonly string[]): z.ZodString =>
   z.string().refine(
@@ -27,6 +28,23 @@ export const SECRET_VARIABLE = "SLEAP_RTC_ROOM_SECRET";
 const environment = z.strictObject({
   signaling_websocket: url(["ws:", "wss:"]).optional(),
   signaling_http: url(["http:", "https:"]).optional(),
+});
+
+const iceUrl = z.string().refine((text) => parseIceUrl(text) !== undefined, ICE_URL_RULE);
+
+const iceServer = z.strictObject({
+  urls: z.union(
+    [iceUrl, z.array(iceUrl).min(1, "at least one address")],
+    `${ICE_URL_RULE}, or a list of those`,
+  ),
+  username: nonEmpty.optional(),
+  credential: nonEmpty.optional(),
+}).superRefine((server, context) => {
+  if (![server.urls].flat().some((text) => parseIceUrl(text)?.kind === "turn")) return;
+  for (const [key, what] of [["username", "the user"], ["credential", "the password"]] as const) {
+    if (server[key] !== undefined) continue;
+    context.addIssue({ code: "custom", path: [key], message: `${what} at the TURN server` });
+  }
 });
 
 /** Whether a text is an address such as `s3://bucket` and not a path. */
@@ -133,6 +151,10 @@ export const fileSchema = z.strictObject({
       .max(86_400, "a number of seconds above 0, at most 86400 (a day)").default(30),
     /** What clients and workers prove to each other that they know; the signaling server never sees it. */
     room_secret: z.string(SECRET_RULE).min(MIN_SECRET_LENGTH, SECRET_RULE).optional(),
+    /** STUN and TURN servers, used before those that the signaling server tells of. */
+    ice_servers: z.array(iceServer, "a list of tables, each with urls: [[default.ice_servers]]").default([]),
+    /** `relay`: connect through TURN servers only. */
+    ice_transport: z.enum(["all", "relay"], '"all" or "relay"').default("all"),
   }).prefault({}),
   environments: z.record(z.string(), environment).default({}),
   storage: z.record(z.string().regex(BACKEND_NAME, BACKEND_NAME_RULE), storage).default({}),

@@ -21,8 +21,8 @@ export interface ExplainedConfig {
 }
 
 /**
- * All effective values, each with where it came from; without user and password of addresses, and of the room
- * secret only that it is set. Throws as `loadConfig` does.
+ * All effective values, each with where it came from; without passwords, and of the room secret only that it is set.
+ * Throws as `loadConfig` does.
  */
 export function explainConfig(
   flags: ConfigFlags = {},
@@ -36,6 +36,12 @@ export function explainConfig(
     ["signaling_http", withoutCredentials(config.signalingHttp)],
     ["default.connection_timeout", config.connectionTimeout],
     [`default.${SECRET_KEY}`, config.roomSecret === undefined ? undefined : "(set)"],
+    ...config.iceServers.flatMap(({ urls, username, credential }, index): [string, Setting["value"]][] => [
+      [`default.ice_servers.${index}.urls`, urls],
+      [`default.ice_servers.${index}.username`, username],
+      [`default.ice_servers.${index}.credential`, credential === undefined ? undefined : "***"],
+    ]),
+    ["default.ice_transport", config.relayOnly ? "relay" : "all"],
     ["shared_storage_root", config.sharedStorageRoot],
     ...config.storage.flatMap((entry): [string, Setting["value"]][] => [
       [`storage.${entry.name}.base_path`, entry.basePath],

@@ -1,4 +1,5 @@
 /** The one wrapper of node-datachannel: nothing else in the project touches the native library. */
+import { getLogger } from "@logtape/logtape";
 import {
   cleanup,
   type DataChannel,
@@ -7,8 +8,11 @@ import {
 } from "node-datachannel";
 import type { IceServer } from "../protocol/signaling.ts";
 import { Channel } from "./channel.ts";
-import { bindingText, splitCandidates } from "./sdp.ts";
+import { connectionHint, nativeIceServers } from "./ice.ts";
+import { bindingText, type CandidateAddress, candidatesOf, relaysOnly, splitCandidates } from "./sdp.ts";
 import { ConnectionError } from "./transfer_error.ts";
+
+const logger = getLogger(["sleap-rtc", "rtc"]);
 
 /** Label that the Python worker expects nothing of and the Python client uses (PROTOCOL.md section 9.1). */
 const CHANNEL_LABEL = "my-data-channel";
@@ -16,6 +20,8 @@ const CHANNEL_LABEL = "my-data-channel";
 const GATHERING_LIMIT_MS = 3_000;
 /** An answering peer adds the offer's candidates when connected, or after this many milliseconds. */
 const HOLD_CANDIDATES_MS = 250;
+/** After this many milliseconds a channel takes the best way there is, and not the first that was found. */
+const SETTLED_MS = 1_000;
 /** Payload that fits one Ethernet frame; measured best on loopback and the only steady one at 50 ms round trip. */
 const MTU = 1450;
 
@@ -24,31 +30,32 @@ const alive = new Set<Peer>();
 
 /** How a peer connects. */
 export interface PeerOptions {
+  /** By preference: the first STUN server and the first two TURN servers that can be used are. Default: none. */
   iceServers?: readonly IceServer[];
+  /**
+   * Only from relay to relay: the other side needs a TURN server as well, and neither learns an address of the other.
+   * Default: false.
+   */
+  relayOnly?: boolean;
 }
 
-/** `stun:host:port` and `turn:` URLs as the native library takes them; those over TLS or TCP are left out. */
-function nativeIceServers(servers: readonly IceServer[]): (string | NativeIceServer)[] {
-  return servers.flatMap(({ urls, username, credential }) =>
-    [urls].flat().flatMap((url): (string | NativeIceServer)[] => {
-      const found = /^(stun|turn):(\[[^\]]+\]|[^:?]+)(?::(\d+))?(?:\?transport=(\w+))?$/.exec(url);
-      if (!found || (found[4] !== undefined && found[4] !== "udp")) return [];
-      const [hostname, port] = [found[2]!, Number(found[3] ?? 3478)];
-      if (found[1] === "stun") return [`stun:${hostname}:${port}`];
-      return [{
-        hostname,
-        port,
-        relayType: "TurnUdp",
-        ...(username === undefined ? {} : { username }),
-        ...(credential === undefined ? {} : { password: credential }),
-      }];
-    })
-  );
+/** The way that a connection takes. */
+export interface Route {
+  /** Milliseconds; undefined before it was measured. */
+  rttMs: number | undefined;
+  local: CandidateAddress;
+  remote: CandidateAddress;
+  /** `relay`: through at least one TURN server. */
+  kind: "direct" | "relay";
 }
 
 /** One WebRTC connection with one data channel. Close it, or it stays for ever. */
 export class Peer {
   readonly #native: PeerConnection;
+  readonly #servers: readonly NativeIceServer[];
+  readonly #relayOnly: boolean;
+  #ownSdp: string | undefined;
+  #theirSdp: string | undefined;
   /** Settles with the open channel; rejects with {@link ConnectionError} when the connection ends before. */
   readonly channel: Promise<Channel>;
   #resolveChannel!: (channel: Channel) => void;
@@ -59,21 +66,36 @@ export class Peer {
   #dataChannel: DataChannel | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor({ iceServers = [] }: PeerOptions) {
+  private constructor({ iceServers = [], relayOnly = false }: PeerOptions) {
+    this.#servers = nativeIceServers(iceServers);
+    this.#relayOnly = relayOnly;
+    if (relayOnly && !this.#servers.some(({ relayType }) => relayType !== undefined)) {
+      throw new ConnectionError(
+        "only relayed connections are allowed, and no TURN server is known",
+        "add one to ice_servers in [default] of the configuration, or to the signaling server: --ice-server",
+      );
+    }
     this.channel = new Promise((resolve, reject) => {
       this.#resolveChannel = resolve;
       this.#rejectChannel = reject;
     });
     // Nobody may be waiting yet when it fails.
     this.channel.catch(() => {});
-    this.#native = new PeerConnection("sleap-rtc", { iceServers: nativeIceServers(iceServers), mtu: MTU });
+    this.#native = new PeerConnection("sleap-rtc", {
+      iceServers: [...this.#servers],
+      iceTransportPolicy: relayOnly ? "relay" : "all",
+      mtu: MTU,
+    });
     this.#native.onStateChange((state) => {
       if (state === "failed" || state === "closed") this.#end(`the connection ${state}`);
     });
     alive.add(this);
   }
 
-  /** Begins a connection: the peer, and a complete offer (all candidates inside). */
+  /**
+   * Begins a connection: the peer, and a complete offer (all candidates inside). Throws {@link ConnectionError} when
+   * only relayed connections are allowed and there is no TURN server.
+   */
   static async offer(options: PeerOptions = {}): Promise<{ peer: Peer; sdp: string }> {
     const peer = new Peer(options);
     try {
@@ -88,14 +110,16 @@ export class Peer {
   }
 
   /**
-   * Answers an offer, old form or new: the peer, and a complete answer. The offer's candidates are held back until
-   * its sender has reached us, or 250 ms: connecting both ways at once loses the first DTLS flight, and that costs
-   * a second. Throws {@link ConnectionError} for an SDP that the library refuses.
+   * Answers an offer, old form or new: the peer, and a complete answer. The offer's candidates, relays excepted, are
+   * held back until its sender has reached us, or 250 ms: connecting both ways at once loses the first DTLS flight,
+   * and that costs a second. Were relays held back, the answering side would be connected first, and an offering
+   * side that goes through a relay of its own may then wait for ever (a deadlock in libdatachannel 0.24.5).
+   * Throws {@link ConnectionError} for an SDP that the library refuses, and as {@link offer} does.
    */
   static async answer(offer: string, options: PeerOptions = {}): Promise<{ peer: Peer; sdp: string }> {
     const peer = new Peer(options);
     try {
-      const { sdp, candidates } = splitCandidates(offer);
+      const { sdp, candidates } = splitCandidates(peer.#heard(offer));
       peer.#native.onDataChannel((channel) => peer.#take(channel));
       const gathered = peer.#gathered();
       peer.#native.setRemoteDescription(sdp, "offer");
@@ -111,7 +135,7 @@ export class Peer {
   /** Gives the offering peer its answer. Throws {@link ConnectionError} for an SDP that the library refuses. */
   acceptAnswer(sdp: string): void {
     try {
-      this.#native.setRemoteDescription(sdp, "answer");
+      this.#native.setRemoteDescription(this.#heard(sdp), "answer");
     } catch (error) {
       throw new ConnectionError(`the answer was not understood: ${String(error)}`);
     }
@@ -136,9 +160,38 @@ export class Peer {
     return text;
   }
 
-  /** Closes channel and connection. Harmless when closed. */
-  close(): void {
-    this.#end("it was closed here");
+  /**
+   * The way that the packets take now: in a connection's first second it may still change for a better one.
+   * Undefined before the connection is up and after its end. The library does not tell how many packets were lost or
+   * sent again, nor the own address of a direct way where there are several: `local` is then the first of them.
+   */
+  route(): Route | undefined {
+    const pair = alive.has(this) ? this.#native.getSelectedCandidatePair() : null;
+    if (!pair) return undefined;
+    const [local, remote] = [pair.local, pair.remote].map(({ type, address, port }) => ({
+      type,
+      address,
+      port,
+    }));
+    if (!local || !remote) return undefined;
+    // A relay whose packets came before word of it is taken for an address of the other side itself.
+    const told = candidatesOf(this.#theirSdp ?? "").find(({ address, port }) =>
+      address === remote.address && port === remote.port
+    );
+    if (told) remote.type = told.type;
+    const kind = [local, remote].some(({ type }) => type === "relay") ? "relay" : "direct";
+    return { rttMs: this.rttMs, local, remote, kind };
+  }
+
+  /** Closes channel and connection; `reason` is what those are told who wait. Harmless when closed. */
+  close(reason = "it was closed here"): void {
+    this.#end(reason);
+  }
+
+  /** Remembers the other side's description; what may be used of it. */
+  #heard(sdp: string): string {
+    this.#theirSdp = sdp;
+    return this.#relayOnly ? relaysOnly(sdp) : sdp;
   }
 
   #gathered(): Promise<void> {
@@ -155,7 +208,7 @@ export class Peer {
   #localSdp(): string {
     const description = this.#native.localDescription();
     if (!description) throw new ConnectionError("the WebRTC library made no session description");
-    return description.sdp;
+    return this.#ownSdp = description.sdp;
   }
 
   #addLater(candidates: readonly { candidate: string; mid: string }[]): void {
@@ -184,6 +237,8 @@ export class Peer {
     this.#dataChannel = native;
     const opened = (): void => {
       const channel = new Channel(native);
+      const settled = setTimeout(() => this.#logRoute(), SETTLED_MS);
+      void this.closed.then(() => clearTimeout(settled));
       this.#resolveChannel(channel);
       void channel.closed.then(() => this.#end("the data channel was closed"));
     };
@@ -191,10 +246,21 @@ export class Peer {
     else native.onOpen(opened);
   }
 
+  #logRoute(): void {
+    const route = this.route();
+    if (!route) return;
+    const [local, remote] = [route.local, route.remote].map(({ type, address, port }) =>
+      `${type} ${address} port ${port}`
+    );
+    logger.debug("connected, {kind}: {local} to {remote}", { kind: route.kind, local, remote });
+  }
+
   #end(reason: string): void {
     if (!alive.delete(this)) return;
     clearTimeout(this.#timer);
-    this.#rejectChannel(new ConnectionError(`no data channel: ${reason}`));
+    const [servers, relayOnly, own, theirs] = [this.#servers, this.#relayOnly, this.#ownSdp, this.#theirSdp];
+    const hint = connectionHint({ servers, relayOnly, own, theirs });
+    this.#rejectChannel(new ConnectionError(`no data channel: ${reason}`, hint));
     this.#resolveClosed(reason);
     this.#dataChannel?.close();
     this.#native.close();

@@ -187,9 +187,13 @@ export class LocalLab {
   }
 
   /** Starts a signaling server on free ports. `folder` must exist. */
-  static async start(folder: string, args: readonly string[] = []): Promise<LocalLab> {
+  static async start(
+    folder: string,
+    args: readonly string[] = [],
+    options: ProcessOptions = {},
+  ): Promise<LocalLab> {
     const free = ["--host", "127.0.0.1", "--http-port", "0", "--ws-port", "0", "--json"];
-    const signaling = new LabProcess([...fromSource("signaling/main.ts"), ...free, ...args]);
+    const signaling = new LabProcess([...fromSource("signaling/main.ts"), ...free, ...args], options);
     const line = await signaling.line(/"listening"/);
     return new LocalLab(folder, signaling, JSON.parse(line));
   }

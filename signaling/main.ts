@@ -1,5 +1,7 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
+import { parseIceUrl } from "../config/ice_url.ts";
 import { configureLog } from "../config/log.ts";
+import { withoutCredentials } from "../config/mistake.ts";
 import { createProgram, onStopSignal, runProgram } from "../config/program.ts";
 import { ConfigError } from "../config/user_error.ts";
 import type { IceServer } from "../protocol/signaling.ts";
@@ -48,6 +50,11 @@ function createCommand(): Command {
         "0 refuses; without a limit by default",
       parseLimit,
     )
+    .addOption(
+      new Option("--ice-credential <password>", "password at the TURN servers").env(
+        "SLEAP_RTC_ICE_CREDENTIAL",
+      ),
+    )
     .option("--json", "tell the addresses as one JSON line on stdout, and log as JSON lines")
     .action(serve);
 }
@@ -79,16 +86,20 @@ function announce(server: SignalingServer, flags: Flags): void {
 }
 
 function iceServers({ iceServer = [], iceUsername, iceCredential }: Flags): IceServer[] {
-  const credentials = {
-    ...(iceUsername !== undefined && { username: iceUsername }),
-    ...(iceCredential !== undefined && { credential: iceCredential }),
-  };
-  return iceServer.map((urls) => /^turns?:/i.test(urls) ? { urls, ...credentials } : { urls });
+  return iceServer.map((urls) => {
+    if (parseIceUrl(urls)?.kind !== "turn") return { urls };
+    if (iceUsername === undefined || iceCredential === undefined) {
+      throw new ConfigError(`--ice-server: ${urls} needs a user and a password`, {
+        hint: "give --ice-username and --ice-credential",
+      });
+    }
+    return { urls, username: iceUsername, credential: iceCredential };
+  });
 }
 
 function addIceUrl(url: string, urls: string[] = []): string[] {
-  if (!/^(stuns?|turns?):[^\s/]/i.test(url)) {
-    throw new ConfigError(`--ice-server: "${url}" is no STUN or TURN address`, {
+  if (!parseIceUrl(url)) {
+    throw new ConfigError(`--ice-server: "${withoutCredentials(url)}" is no STUN or TURN address`, {
       hint: "write stun:host:port or turn:host:port?transport=udp",
     });
   }

@@ -1,6 +1,6 @@
 /** What the launcher and its sandboxed engine say to each other. */
 import type { LogOptions } from "../config/log.ts";
-import type { StorageEntry } from "../config/load.ts";
+import type { IceServerEntry, StorageEntry } from "../config/load.ts";
 import type { RoomKey } from "../signaling/client.ts";
 
 /** All that the engine knows; it reads no file, flag or environment of its own. */
@@ -11,6 +11,10 @@ export interface EngineSettings {
   connectionTimeout: number;
   /** What clients have to prove to know; undefined to serve everybody in the room. */
   roomSecret: string | undefined;
+  /** Of the configuration; used before those that the signaling server tells of. */
+  iceServers: readonly IceServerEntry[];
+  /** Connect through TURN servers only. */
+  relayOnly: boolean;
   /** Undefined to create one. */
   room: RoomKey | undefined;
   storage: readonly StorageEntry[];

@@ -19,6 +19,7 @@ interface Flags {
   token?: string;
   sharedStorageRoot?: string;
   scratch?: string;
+  relayOnly?: boolean;
   allowRead?: string[];
   allowWrite?: string[];
   verbose?: boolean;
@@ -49,6 +50,7 @@ function createCommand(): Command {
       "one shared folder, the backend `default`; also SHARED_STORAGE_ROOT",
     )
     .option("--scratch <folder>", "where packages are unpacked (default: a private temporary folder)")
+    .option("--relay-only", "connect through TURN servers only")
     .option("--allow-read <paths...>", "read no backend outside these folders")
     .option("--allow-write <paths...>", "write to no backend outside these folders")
     .option("--verbose", "log more")
@@ -110,6 +112,8 @@ async function engineSettings(
     signalingWebsocket: config.signalingWebsocket,
     connectionTimeout: config.connectionTimeout,
     roomSecret: config.roomSecret,
+    iceServers: config.iceServers,
+    relayOnly: config.relayOnly,
     room: flags.roomId === undefined || flags.token === undefined
       ? undefined
       : { roomId: flags.roomId, token: flags.token },

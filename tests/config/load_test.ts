@@ -18,6 +18,8 @@ Deno.test("without any file there are defaults", () => {
     signalingHttp: "http://127.0.0.1:8001",
     connectionTimeout: 30,
     roomSecret: undefined,
+    iceServers: [],
+    relayOnly: false,
     storage: [],
     sharedStorageRoot: undefined,
     worker: {

@@ -1,6 +1,12 @@
 import { join } from "node:path";
 import { makePackage, type PackageOptions } from "../../examples/make_package.ts";
-import { exampleTrainer, LocalLab, storageSection, type WorkerHandle } from "../../scripts/local_lab.ts";
+import {
+  exampleTrainer,
+  LocalLab,
+  type ProcessOptions,
+  storageSection,
+  type WorkerHandle,
+} from "../../scripts/local_lab.ts";
 
 /** A lab with two views of one storage: the client's and the worker's mount point are links to it. */
 export interface TestLab {
@@ -19,6 +25,7 @@ export interface TestLab {
 export async function withLab(
   test: (lab: TestLab) => Promise<void>,
   args: readonly string[] = [],
+  options: ProcessOptions = {},
 ): Promise<void> {
   const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "sleap-rtc-test-" }));
   const [storage, home] = [join(folder, "storage"), join(folder, "home")];
@@ -26,7 +33,7 @@ export async function withLab(
   for (const path of [storage, home, join(folder, "Volumes"), join(folder, "jovyan")]) await Deno.mkdir(path);
   await Deno.symlink(storage, clientMount);
   await Deno.symlink(storage, workerMount);
-  const lab = await LocalLab.start(folder, args);
+  const lab = await LocalLab.start(folder, args, options);
   try {
     await test({ lab, folder, storage, clientMount, workerMount, home });
   } finally {
@@ -38,15 +45,16 @@ export async function withLab(
 /** A worker with the example trainer and the backend `vast` at its own mount point; scratch below the test's folder. */
 export function startWorker(
   { lab, folder, workerMount }: TestLab,
-  { backends = storageSection("vast", workerMount), args = [], env = {} }: {
+  { backends = storageSection("vast", workerMount), args = [], ...options }: ProcessOptions & {
     backends?: string;
     args?: string[];
-    env?: Record<string, string>;
   } = {},
 ): Promise<WorkerHandle> {
-  return lab.worker(`${backends}\n${exampleTrainer()}`, ["--scratch", join(folder, "scratch"), ...args], {
-    env,
-  });
+  return lab.worker(
+    `${backends}\n${exampleTrainer()}`,
+    ["--scratch", join(folder, "scratch"), ...args],
+    options,
+  );
 }
 
 /** The client's configuration: the backend `vast` at its mount point. */

@@ -27,6 +27,13 @@ Deno.test("sdp: candidates come out without a= and with the section's mid", () =
   assert.ok(sdp.endsWith("a=setup:actpass\r\n"));
 });
 
+Deno.test("sdp: relays stay in", () => {
+  const relay = "a=candidate:4 1 UDP 1047807 192.0.2.9 49175 typ relay raddr 0.0.0.0 rport 0";
+  const { sdp, candidates } = splitCandidates(`${OLD_OFFER}${relay}\r\n`);
+  assert.equal(candidates.length, 2);
+  assert.ok(sdp.endsWith(`${relay}\r\n`));
+});
+
 Deno.test("sdp: bare line feeds are taken and become CRLF, without a mid it is 0", () => {
   const { sdp, candidates } = splitCandidates("v=0\na=candidate:x\n");
   assert.equal(sdp, "v=0\r\n");
