@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { PackageOptions } from "../../examples/make_package.ts";
+import { type ClientRun, LabProcess, type WorkerHandle } from "../../scripts/local_lab.ts";
+import { modelIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
+import { type Namespace, type Star, whyNoNamespaces, withNamespaces } from "./namespaces.ts";
+
+const MISSING = await whyNoNamespaces(["turnserver"]);
+const SKIPPED = MISSING === undefined ? "" : ` (skipped: ${MISSING})`;
+
+const PORT = 3478;
+const [USER, PASSWORD] = ["lab", "turn-password"];
+
+/** Runs a TURN server in a namespace, at its address, until `use` is done. */
+async function withTurn(
+  { address, prefix }: Namespace,
+  folder: string,
+  use: () => Promise<void>,
+): Promise<void> {
+  const server = new LabProcess([
+    "turnserver",
+    "-n",
+    `--listening-ip=${address}`,
+    `--listening-port=${PORT}`,
+    `--relay-ip=${address}`,
+    "--min-port=49152",
+    "--max-port=49999",
+    "--lt-cred-mech",
+    "--realm=lab.example",
+    `--user=${USER}:${PASSWORD}`,
+    "--no-cli",
+    "--no-tcp",
+    "--no-tls",
+    "--no-dtls",
+    "--no-tcp-relay",
+    "--no-multicast-peers",
+    `--userdb=${join(folder, "turn.sqlite")}`,
+    `--pidfile=${join(folder, "turn.pid")}`,
+    "--log-file=stdout",
+  ], { prefix });
+  try {
+    await server.line(/Total General servers/);
+    await use();
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Longer than the second after which the way is logged. */
+const LONG_ENOUGH: PackageOptions = { config: { epoch_delay_s: 0.3 } };
+
+interface TurnLab extends TestLab {
+  star: Star<"client" | "worker">;
+}
+
+/** The signaling server in the middle tells everyone of the TURN server there, whether it runs or not. */
+function withTurnLab(forwards: boolean, test: (lab: TurnLab) => Promise<void>): Promise<void> {
+  return withNamespaces(["client", "worker"], { forwards }, (star) => {
+    const { address, prefix } = star.middle;
+    const turn = ["--ice-server", `turn:${address}:${PORT}`, "--ice-username", USER];
+    const env = { SLEAP_RTC_ICE_CREDENTIAL: PASSWORD };
+    return withLab((lab) => test({ ...lab, star }), ["--host", address, ...turn], { prefix, env });
+  });
+}
+
+/** A worker without storage, in its namespace. */
+function worker(test: TurnLab, config = ""): Promise<WorkerHandle> {
+  const { prefix } = test.star.leaves.worker;
+  return startWorker(test, { backends: config, args: ["--verbose"], prefix });
+}
+
+/** Trains from the client's namespace; results are in `home/results`. */
+async function train(
+  test: TurnLab,
+  { session }: WorkerHandle,
+  { config = "", args = [] }: { config?: string; args?: string[] } = {},
+): Promise<ClientRun> {
+  const results = ["--output-dir", join(test.home, "results")];
+  const command = [
+    "train",
+    await packageIn(test.home, LONG_ENOUGH),
+    "--session-string",
+    session,
+    ...results,
+    "--verbose",
+  ];
+  const run = await test.lab.runClient(config, [...command, ...args], {
+    prefix: test.star.leaves.client.prefix,
+  });
+  assert.doesNotMatch(run.stderr, new RegExp(PASSWORD), "passwords are not for the log");
+  return run;
+}
+
+/** The ways that both sides say they took. */
+function routes(run: ClientRun, { process }: WorkerHandle): string[] {
+  return [run.stderr, process.output].map((text) => /connected, \w+: .*(?="|$)/m.exec(text)?.[0] ?? text);
+}
+
+Deno.test({
+  name: `turn: a job between two networks that share only a TURN server succeeds through it${SKIPPED}`,
+  ignore: MISSING !== undefined,
+  fn: () =>
+    withTurnLab(false, (test) =>
+      withTurn(test.star.middle, test.folder, async () => {
+        const serving = await worker(test);
+        const run = await train(test, serving);
+        assert.equal(run.code, 0, `${run.stderr}\n${serving.process.output}`);
+        assert.equal(run.summary?.method, "rtc");
+        await modelIn(join(test.home, "results/models"));
+        for (const route of routes(run, serving)) assert.match(route, /^connected, relay: /);
+      })),
+});
+
+Deno.test({
+  name: `turn: without the TURN server the same connection fails, and the message says why${SKIPPED}`,
+  ignore: MISSING !== undefined,
+  fn: () =>
+    withTurnLab(false, async (test) => {
+      const config = "[default]\nconnection_timeout = 6\n";
+      const run = await train(test, await worker(test, config), { config });
+      assert.equal(run.code, 1);
+      assert.equal(run.summary, undefined);
+      assert.match(run.stderr, /^error: no data channel: /m);
+      assert.match(run.stderr, /^hint: the TURN server 10\.77\.0\.1:3478 gave no relay: can it be reached/m);
+    }),
+});
+
+Deno.test({
+  name: `turn: a direct way is taken where there is one, and not taken with --relay-only${SKIPPED}`,
+  ignore: MISSING !== undefined,
+  fn: () =>
+    withTurnLab(true, (test) =>
+      withTurn(test.star.middle, test.folder, async () => {
+        const serving = await worker(test);
+        const direct = await train(test, serving);
+        assert.equal(direct.code, 0, direct.stderr);
+        for (const route of routes(direct, serving)) assert.match(route, /^connected, direct: /);
+        serving.process.stderr.length = 0;
+        const relayed = await train(test, serving, { args: ["--relay-only"] });
+        assert.equal(relayed.code, 0, relayed.stderr);
+        for (const route of routes(relayed, serving)) assert.match(route, /^connected, relay: /);
+      })),
+});
