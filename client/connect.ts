@@ -8,6 +8,7 @@ import { ConnectionError } from "../rtc/transfer_error.ts";
 import type { SignalingClient } from "../signaling/client.ts";
 import { pause, peerGone } from "../signaling/presence.ts";
 import { dial, type Dialled, type DialOptions } from "./dial.ts";
+import { keepLanes } from "./lanes.ts";
 
 /** Workers without links are told that we live this often, in milliseconds; the Python ones expect it. */
 const KEEP_ALIVE_MS = 15_000;
@@ -75,6 +76,7 @@ async function connectionOver(
   signal: AbortSignal,
 ): Promise<Connection> {
   const { channel, features } = dialled;
+  const began = performance.now();
   const over = new AbortController();
   const link = features?.includes(LINK)
     ? new Link({
@@ -89,6 +91,11 @@ async function connectionOver(
   } catch (error) {
     dialled.close();
     throw error;
+  }
+  if (link) {
+    const roundTripMs = Math.min(performance.now() - began, dialled.route()?.rttMs ?? Infinity);
+    const dialMore = (): Promise<Dialled | "busy"> => dial(signaling, worker, options, over.signal, "far");
+    void keepLanes(link, roundTripMs, dialMore, over.signal);
   }
   const pipe = link ?? channel;
   void pipe.closed.then(() => over.abort());

@@ -1,10 +1,11 @@
 import { extensionWith } from "../protocol/extension.ts";
-import type { Answer } from "../protocol/signaling.ts";
+import type { Answer, IceServer } from "../protocol/signaling.ts";
 import { Channel } from "../rtc/channel.ts";
-import { Peer } from "../rtc/peer.ts";
+import { Peer, type Route } from "../rtc/peer.ts";
 import { checkRoomProof, provePeer } from "../rtc/peer_proof.ts";
 import { RelayCarrier } from "../rtc/relay_carrier.ts";
 import { RelayKeyPair, type RelayKeys } from "../rtc/relay_keys.ts";
+import type { Distance } from "../rtc/sctp.ts";
 import { ConnectionError } from "../rtc/transfer_error.ts";
 import type { SignalingClient } from "../signaling/client.ts";
 import { relayPath } from "../signaling/relay.ts";
@@ -20,11 +21,17 @@ export interface DialOptions {
   timeoutMs: number;
   /** What both sides prove to know before anything else is said; undefined for no proof. */
   roomSecret: string | undefined;
+  /** STUN and TURN servers of the configuration, used before those that the signaling server tells of. */
+  iceServers: readonly IceServer[];
+  /** Connect through TURN servers only. */
+  relayOnly: boolean;
 }
 
 /** An open channel, and what the worker says of itself. */
 export interface Dialled {
   channel: Channel;
+  /** The way it takes now; undefined over the signaling server. */
+  route(): Route | undefined;
   /** Undefined for a Python worker. */
   features: readonly string[] | undefined;
   /** Ends the connection below the channel. */
@@ -36,6 +43,7 @@ interface Way {
   channel: Channel;
   /** What the proof of the room secret is bound to. */
   binding: string;
+  route(): Route | undefined;
   close(): void;
 }
 
@@ -46,14 +54,18 @@ interface Way {
 export async function dial(
   signaling: SignalingClient,
   worker: string,
-  { timeoutMs, roomSecret }: DialOptions,
+  options: DialOptions,
   signal: AbortSignal,
+  distance: Distance = "near",
 ): Promise<Dialled | "busy"> {
-  const { peer, sdp } = await Peer.offer({ iceServers: signaling.iceServers });
+  const { timeoutMs, roomSecret, relayOnly } = options;
+  const iceServers = [...options.iceServers, ...signaling.iceServers];
+  const { peer, sdp } = await Peer.offer({ iceServers, relayOnly, distance });
   const relay = new RelayKeyPair();
+  const attempt = crypto.randomUUID();
   let way: Way | undefined;
   try {
-    const reaction = waitForReaction(signaling, worker, timeoutMs, signal);
+    const reaction = waitForReaction(signaling, worker, attempt, timeoutMs, signal);
     // When the offer cannot be sent nobody waits for it.
     reaction.catch(() => {});
     const sent = signaling.send({
@@ -61,7 +73,7 @@ export async function dial(
       sender: signaling.peerId,
       target: worker,
       sdp,
-      sleap_rtc: { ...extensionWith(roomSecret), relay: relay.publicKey },
+      sleap_rtc: { ...extensionWith(roomSecret), attempt, relay: relay.publicKey, distance },
     });
     if (!sent) throw new ConnectionError("the signaling server is gone");
     const answer = await reaction;
@@ -78,7 +90,7 @@ export async function dial(
     if (roomSecret !== undefined) {
       await provePeer(channel, { role: "client", secret: roomSecret, binding, signal });
     }
-    return { channel, features, close: way.close };
+    return { ...way, features };
   } catch (error) {
     way?.close();
     peer.close();
@@ -97,15 +109,16 @@ async function openWay(
 ): Promise<Way> {
   const limit = keys ? Math.min(timeoutMs, DIRECT_LIMIT_MS) : timeoutMs;
   try {
-    const channel = await inTime(peer.channel, () => peer.close(), limit, signal);
-    return { channel, binding: peer.binding, close: () => peer.close() };
+    const giveUp = (): void => peer.close(`not connected within ${limit / 1000} s`);
+    const channel = await inTime(peer.channel, giveUp, limit, signal);
+    return { channel, binding: peer.binding, route: () => peer.route(), close: () => peer.close() };
   } catch (error) {
     signal.throwIfAborted();
     if (!keys) throw error;
     const carrier = new RelayCarrier(relayPath(signaling, worker), keys);
     const close = (): void => carrier.close();
     await inTime(carrier.opened, close, timeoutMs, signal);
-    return { channel: new Channel(carrier), binding: keys.binding, close };
+    return { channel: new Channel(carrier), binding: keys.binding, route: () => undefined, close };
   }
 }
 
@@ -129,13 +142,17 @@ async function inTime<Opened>(
 async function waitForReaction(
   signaling: SignalingClient,
   worker: string,
+  attempt: string,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Answer | "busy"> {
   try {
     return await signaling.next(
       (message): Answer | "busy" | undefined => {
-        if (message.type === "answer" && message.sender === worker) return message;
+        if (message.type === "answer" && message.sender === worker) {
+          // A Python worker does not say which offer it answers.
+          return (message.sleap_rtc?.attempt ?? attempt) === attempt ? message : undefined;
+        }
         const refused = message.type === "peer_message" && message.from_peer_id === worker &&
           message.payload["app_message_type"] === "worker_busy";
         return refused ? "busy" : undefined;

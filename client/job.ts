@@ -58,8 +58,8 @@ export async function withWorker<Result>(
       ? await chooseWorker(signaling, flags, wanted, onInfo, signal)
       : await sessionWorker(signaling, worker);
     screen.show({ event: "worker", worker: target.peerId, backends: target.backends ?? null });
-    const { roomSecret } = config;
-    const options = { timeoutMs: config.connectionTimeout * 1000, roomSecret, onInfo };
+    const { connectionTimeout, roomSecret, iceServers, relayOnly } = config;
+    const options = { timeoutMs: connectionTimeout * 1000, roomSecret, iceServers, relayOnly, onInfo };
     connection = await connectTo(signaling, target.peerId, options, signal);
     return await body(connection, target);
   } finally {

@@ -45,6 +45,10 @@ export type PeerInfo = z.infer<typeof peerInfoSchema>;
 export const extensionSchema = z.object({
   version: z.string(),
   features: z.array(z.string()),
+  /** Made by the client for each offer; the answer has the same, so that the two are told to belong together. */
+  attempt: z.string().max(64).optional().catch(undefined),
+  /** How far apart the two are, as far as the client knows: tunes the connection that is offered. */
+  distance: z.enum(["near", "far"]).optional().catch(undefined),
   /** Public key for a channel over the signaling server; without it there is none. */
   relay: relayPublicKeySchema.optional().catch(undefined),
 });

@@ -38,6 +38,8 @@ export class Channel implements Pipe {
   readonly #queue = new Queue<string | Uint8Array>();
   #wake: (() => void) | undefined;
   #drained: (() => void) | undefined;
+  #highWater = HIGH_WATER_BYTES;
+  #lowWater = LOW_WATER_BYTES;
   #open = true;
   #lastHeard = performance.now();
   #bytesSent = 0;
@@ -71,6 +73,12 @@ export class Channel implements Pipe {
     return this.#open ? this.#carrier.bufferedAmount() : 0;
   }
 
+  /** Sets between how many queued bytes a sender waits. Default: 8 and 2 MiB. */
+  setWaterMarks(high: number, low: number): void {
+    [this.#highWater, this.#lowWater] = [high, low];
+    if (this.#open) this.#carrier.setBufferedAmountLowThreshold(low);
+  }
+
   get isOpen(): boolean {
     return this.#open;
   }
@@ -99,7 +107,7 @@ export class Channel implements Pipe {
       throw new ConnectionError("the data channel is closed");
     }
     this.#bytesSent += bytes;
-    if (this.#carrier.bufferedAmount() > HIGH_WATER_BYTES) await this.#drain(LOW_WATER_BYTES, signal);
+    if (this.#carrier.bufferedAmount() > this.#highWater) await this.#drain(this.#lowWater, signal);
   }
 
   /** Resolves when everything sent has left this machine's queue, or the channel closed. Throws the abort reason. */

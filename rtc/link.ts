@@ -23,6 +23,10 @@ const KEEP_ALIVE_MS = 2_000;
 const ACK_BYTES = WINDOW_BYTES / 8;
 /** … or, when less, after so many milliseconds. */
 const ACK_MS = 25;
+/** Bytes queued in one of several lanes, at most and to be filled up again: what waits behind a slow lane waits long. */
+const LANE_MARKS = [512 * 1024, 256 * 1024] as const;
+/** The same where there is one. */
+const ONLY_LANE_MARKS = [8 * 1024 * 1024, 2 * 1024 * 1024] as const;
 /** The other side's hello is waited for so long, in milliseconds. */
 const HELLO_LIMIT_MS = 10_000;
 /** A farewell gets so long to leave, in milliseconds. */
@@ -129,6 +133,11 @@ export class Link implements Pipe {
     await channel.send(formatHello({ id: this.id, received: this.#inbox.received }));
   }
 
+  /** Gives up the youngest lanes until so many are left. */
+  trim(lanes: number): void {
+    for (const { channel } of [...this.#lanes].slice(lanes)) channel.close();
+  }
+
   async send(message: string | Uint8Array, signal?: AbortSignal): Promise<void> {
     if (typeof message === "string") await this.#enqueue("text", [new TextEncoder().encode(message)], signal);
     else await this.#enqueue("bytes", [message], signal);
@@ -203,6 +212,7 @@ export class Link implements Pipe {
     this.#outbox.arrived(received);
     const lane = { channel, watch: new LaneWatch(channel), isLost: false };
     this.#lanes.add(lane);
+    this.#shareOut();
     keepAlive(channel, KEEP_ALIVE_MS);
     void this.#read(lane);
     void this.#pump(lane);
@@ -218,6 +228,7 @@ export class Link implements Pipe {
     lane.channel.close();
     this.#lastHeard = Math.max(this.#lastHeard, performance.now() - lane.channel.silentMs);
     this.#lanes.delete(lane);
+    this.#shareOut();
     if (!this.#open) return;
     this.#outbox.giveBack(lane);
     this.#wake();
@@ -227,6 +238,11 @@ export class Link implements Pipe {
       this.#end();
     }, this.#options.patienceMs);
     this.#options.onDetached?.();
+  }
+
+  #shareOut(): void {
+    const [high, low] = this.#lanes.size > 1 ? LANE_MARKS : ONLY_LANE_MARKS;
+    for (const { channel } of this.#lanes) channel.setWaterMarks(high, low);
   }
 
   /** Gives waiting messages to a lane, as fast as it takes them. */

@@ -9,6 +9,7 @@ import {
 import type { IceServer } from "../protocol/signaling.ts";
 import { Channel } from "./channel.ts";
 import { connectionHint, nativeIceServers } from "./ice.ts";
+import { type Distance, tuneNextConnection } from "./sctp.ts";
 import { bindingText, type CandidateAddress, candidatesOf, relaysOnly, splitCandidates } from "./sdp.ts";
 import { ConnectionError } from "./transfer_error.ts";
 
@@ -27,6 +28,11 @@ const MTU = 1450;
 
 /** The library forgets what nothing refers to, and a transfer stalls: hold every peer until it is closed. */
 const alive = new Set<Peer>();
+/**
+ * Connections that are never closed: the library can lock itself up in a handshake through a TURN server, and whoever
+ * closes such a connection waits for ever (libdatachannel 0.24.5; mended in its source since).
+ */
+const abandoned = new Set<PeerConnection>();
 
 /** How a peer connects. */
 export interface PeerOptions {
@@ -37,6 +43,8 @@ export interface PeerOptions {
    * Default: false.
    */
   relayOnly?: boolean;
+  /** Default: near. */
+  distance?: Distance;
 }
 
 /** The way that a connection takes. */
@@ -64,9 +72,10 @@ export class Peer {
   /** Settles, with the reason, when the connection failed or was closed. */
   readonly closed: Promise<string> = new Promise((resolve) => this.#resolveClosed = resolve);
   #dataChannel: DataChannel | undefined;
+  #isOpen = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor({ iceServers = [], relayOnly = false }: PeerOptions) {
+  private constructor({ iceServers = [], relayOnly = false, distance = "near" }: PeerOptions) {
     this.#servers = nativeIceServers(iceServers);
     this.#relayOnly = relayOnly;
     if (relayOnly && !this.#servers.some(({ relayType }) => relayType !== undefined)) {
@@ -81,6 +90,7 @@ export class Peer {
     });
     // Nobody may be waiting yet when it fails.
     this.channel.catch(() => {});
+    tuneNextConnection(distance);
     this.#native = new PeerConnection("sleap-rtc", {
       iceServers: [...this.#servers],
       iceTransportPolicy: relayOnly ? "relay" : "all",
@@ -239,6 +249,7 @@ export class Peer {
       const channel = new Channel(native);
       const settled = setTimeout(() => this.#logRoute(), SETTLED_MS);
       void this.closed.then(() => clearTimeout(settled));
+      this.#isOpen = true;
       this.#resolveChannel(channel);
       void channel.closed.then(() => this.#end("the data channel was closed"));
     };
@@ -262,13 +273,21 @@ export class Peer {
     const hint = connectionHint({ servers, relayOnly, own, theirs });
     this.#rejectChannel(new ConnectionError(`no data channel: ${reason}`, hint));
     this.#resolveClosed(reason);
+    if (this.#mayBeStuck()) return void abandoned.add(this.#native);
     this.#dataChannel?.close();
     this.#native.close();
+  }
+
+  /** Whether there is a way to the other side and the handshake over it never ended. */
+  #mayBeStuck(): boolean {
+    const ice = this.#native.iceState();
+    return !this.#isOpen && (ice === "connected" || ice === "completed") &&
+      this.#native.state() === "connecting";
   }
 }
 
 /** Frees the native library's threads; the last call of a program that made peers. */
 export function closeLibrary(): void {
   for (const peer of alive) peer.close();
-  cleanup();
+  if (abandoned.size === 0) cleanup();
 }

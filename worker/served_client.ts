@@ -22,7 +22,7 @@ const PATIENCE_MS = 180_000;
 /** Keep-alives to clients that have no link, in milliseconds. */
 const KEEP_ALIVE_MS = 2_000;
 /** Connections at once of one client, those that are being made included. */
-const MAX_CHANNELS = 16;
+const MAX_CHANNELS = 48;
 
 /** The client that is served, and its connections: the first, those it makes when one is lost, and more for speed. */
 export class ServedClient {
@@ -94,7 +94,11 @@ export class ServedClient {
   /** Answers an offer, and waits until the client has come one way or the other, and has proven itself. */
   async #answer(signaling: SignalingClient, offer: Offer): Promise<Channel> {
     const { roomSecret, connectionTimeout } = this.#settings;
-    const { peer, sdp } = await Peer.answer(offer.sdp, { iceServers: signaling.iceServers });
+    const { peer, sdp } = await Peer.answer(offer.sdp, {
+      iceServers: [...this.#settings.iceServers, ...signaling.iceServers],
+      relayOnly: this.#settings.relayOnly,
+      distance: offer.sleap_rtc?.distance ?? "near",
+    });
     const ways: Way[] = [{
       opened: peer.channel,
       closed: peer.closed,
@@ -117,7 +121,11 @@ export class ServedClient {
         sender: signaling.peerId,
         target: offer.sender,
         sdp,
-        sleap_rtc: { ...extensionWith(roomSecret), relay: relay.publicKey },
+        sleap_rtc: {
+          ...extensionWith(roomSecret),
+          ...(offer.sleap_rtc?.attempt === undefined ? {} : { attempt: offer.sleap_rtc.attempt }),
+          relay: relay.publicKey,
+        },
       });
       const { way, channel } = await firstOpen(ways);
       for (const other of ways) if (other !== way) other.close();

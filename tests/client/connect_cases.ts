@@ -22,7 +22,7 @@ Deno.test("connect: when signaling is away the error comes at once, and no rejec
     const connecting = connectTo(
       signaling,
       "worker",
-      { timeoutMs: 1_000, roomSecret: undefined, onInfo: () => {} },
+      { timeoutMs: 1_000, roomSecret: undefined, iceServers: [], relayOnly: false, onInfo: () => {} },
       new AbortController().signal,
     );
     await assert.rejects(connecting, ConnectionError);

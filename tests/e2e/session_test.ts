@@ -41,7 +41,7 @@ Deno.test("two jobs by different methods in one session, and nothing of the firs
     const connection = await connectTo(
       signaling,
       worker.peerId,
-      { timeoutMs: 10_000, roomSecret: undefined, onInfo: () => {} },
+      { timeoutMs: 10_000, roomSecret: undefined, iceServers: [], relayOnly: false, onInfo: () => {} },
       signal,
     );
     const conversation = new Conversation(connection.pipe);

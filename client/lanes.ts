@@ -1,0 +1,78 @@
+/** How many connections a link uses: one where the worker is near, many where it is far (docs/performance.md). */
+import { getLogger } from "@logtape/logtape";
+import { errorText } from "../config/user_error.ts";
+import type { Link } from "../rtc/link.ts";
+import { pause } from "../signaling/presence.ts";
+import type { Dialled } from "./dial.ts";
+
+const logger = getLogger(["sleap-rtc", "client"]);
+
+/** From this round trip on, in milliseconds, one connection is not enough. */
+const FAR_MS = 15;
+/** How often the load is looked at, in milliseconds. */
+const LOOK_MS = 500;
+/** A link that moved so many bytes within a look is busy. */
+const BUSY_BYTES = 1024 * 1024;
+/** Connections of a busy link, and of one on whose way packets are lost. */
+const [MANY, MOST] = [16, 32];
+/** More connections must bring this much more, or they go again. */
+const WORTH = 1.15;
+/** Looks over which a rate is taken, and before those, in which it settles. */
+const [RATE_LOOKS, SETTLE_LOOKS] = [8, 4];
+/** Looks without load after which one connection is enough. */
+const IDLE_LOOKS = 60;
+
+/**
+ * Watches a link's load until it is over, and gives it more connections, or takes them away. Never throws: without more
+ * connections a transfer is slow, not broken.
+ */
+export async function keepLanes(
+  link: Link,
+  roundTripMs: number,
+  dialMore: () => Promise<Dialled | "busy">,
+  over: AbortSignal,
+): Promise<void> {
+  if (roundTripMs < FAR_MS) return;
+  let [idle, wanted, moved] = [0, 1, 0];
+  const rates: number[] = [];
+  /** Bytes per look before the last increase; undefined when there is nothing to compare with. */
+  let before: number | undefined;
+  while (!over.aborted) {
+    await pause(LOOK_MS, over);
+    const now = link.bytesSent + link.bytesReceived;
+    const [bytes, isBusy] = [now - moved, now - moved >= BUSY_BYTES];
+    moved = now;
+    idle = isBusy ? 0 : idle + 1;
+    if (idle >= IDLE_LOOKS && wanted > 1) [wanted, rates.length] = [1, 0];
+    else if (isBusy && wanted < MANY) [wanted, rates.length, before] = [MANY, 0, undefined];
+    if (isBusy && link.lanes === wanted && rates.push(bytes) === SETTLE_LOOKS + RATE_LOOKS) {
+      const rate = rates.splice(0).slice(SETTLE_LOOKS).reduce((sum, each) => sum + each, 0) / RATE_LOOKS;
+      if (wanted === MANY && before === undefined) [wanted, before] = [MOST, rate];
+      else if (wanted === MOST && rate < WORTH * (before ?? 0)) wanted = MANY;
+    }
+    if (link.lanes > wanted) link.trim(wanted);
+    // A link without any connection is given one by whoever made it.
+    else if (link.lanes > 0 && link.lanes < wanted) await addLanes(link, wanted - link.lanes, dialMore, over);
+  }
+}
+
+async function addLanes(
+  link: Link,
+  count: number,
+  dialMore: () => Promise<Dialled | "busy">,
+  over: AbortSignal,
+): Promise<void> {
+  const add = async (): Promise<void> => {
+    const dialled = await dialMore();
+    if (dialled === "busy") return;
+    await link.join(dialled.channel, over).catch((error: unknown) => {
+      dialled.close();
+      throw error;
+    });
+  };
+  const added = await Promise.allSettled(Array.from({ length: count }, add));
+  for (const each of added) {
+    if (each.status === "fulfilled" || over.aborted) continue;
+    logger.debug("one connection more was not made: {reason}", { reason: errorText(each.reason) });
+  }
+}
