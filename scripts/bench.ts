@@ -2,29 +2,44 @@
 import { benchCopy } from "./bench/copy.ts";
 import { benchProof } from "./bench/proof.ts";
 import { benchResolve } from "./bench/resolve.ts";
+import { benchRtc, RTC_OPTIONS } from "./bench/rtc.ts";
 import type { Figures } from "./bench/measure.ts";
 import { benchS3 } from "./bench/s3.ts";
 
-const BENCHMARKS: Readonly<Record<string, (say: (text: string) => void) => Promise<Figures>>> = {
+type Bench = (say: (text: string) => void, options: ReadonlyMap<string, string>) => Promise<Figures>;
+
+const BENCHMARKS: Readonly<Record<string, Bench>> = {
   copy: benchCopy,
   proof: benchProof,
   resolve: benchResolve,
+  rtc: benchRtc,
   s3: benchS3,
 };
+/** Options with a value, by benchmark. */
+const OPTIONS: Readonly<Record<string, readonly string[]>> = { rtc: RTC_OPTIONS };
 
-const [name = "", ...flags] = Deno.args;
-const bench = BENCHMARKS[name];
-const unknown = flags.filter((flag) => flag !== "--json");
-if (!bench || unknown.length > 0) {
-  const found = bench ? `flag "${unknown[0]}"` : `benchmark "${name}"`;
+function refuse(found: string): never {
   console.error(
-    `error: unknown ${found}\nhint: deno task bench ${Object.keys(BENCHMARKS).join("|")} [--json]`,
+    `error: unknown ${found}\nhint: deno task bench ${Object.keys(BENCHMARKS).join("|")} [--json]; ` +
+      `rtc also takes ${RTC_OPTIONS.map((option) => `--${option}`).join(", ")}, each with a value`,
   );
   Deno.exit(2);
 }
-const json = flags.includes("--json");
+
+const [name = "", ...flags] = Deno.args;
+const bench = BENCHMARKS[name] ?? refuse(`benchmark "${name}"`);
+let json = false;
+const options = new Map<string, string>();
+for (let at = 0; at < flags.length; at++) {
+  const flag = flags[at]!;
+  const value = flags[at + 1];
+  if (flag === "--json") json = true;
+  else if (OPTIONS[name]?.includes(flag.slice(2)) && value !== undefined) {
+    options.set(flag.slice(2), flags[++at]!);
+  } else refuse(`flag "${flag}"`);
+}
 const figures = await bench((text) => {
   if (!json) console.log(text);
-});
+}, options);
 if (!json) { for (const [key, value] of Object.entries(figures)) console.log(`${key}: ${value}`); }
 console.log(JSON.stringify(figures));
