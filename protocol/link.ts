@@ -8,8 +8,10 @@ import { MAX_TEXT_BYTES } from "./message.ts";
 /** Name of the feature in offer and answer: links, and files over them. */
 export const LINK = "link";
 
-/** A sender has at most so many bytes under way that the other side has not consumed. */
+/** A sender has at most so many bytes under way that the other side has not consumed … */
 export const WINDOW_BYTES = 16 * 1024 * 1024;
+/** … and with one lane so many: more would only fill memory. */
+export const ONE_LANE_WINDOW_BYTES = 4 * 1024 * 1024;
 /** Kind, one zero byte, and a sequence number of 48 bits. */
 const HEADER_BYTES = 8;
 /** What one frame carries at most, in bytes. */
@@ -26,19 +28,27 @@ export type Frame =
   /** The link ends; nothing is to be sent again. */
   | { kind: "bye"; sequence: number };
 
-/** A frame as it travels; the parts of its payload are joined. Throws `RangeError` when they are too long. */
+/** Bytes of a frame with such a payload. Throws `RangeError` when it is too long. */
+export function frameBytes(parts: readonly Uint8Array[]): number {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (length <= MAX_PAYLOAD_BYTES) return HEADER_BYTES + length;
+  throw new RangeError(`a payload of ${length} bytes; at most ${MAX_PAYLOAD_BYTES}`);
+}
+
+/**
+ * A frame as it travels; the parts of its payload are joined. It is written into the begin of `into`, which must be
+ * large enough, or into a new array. Throws `RangeError` when it is too long.
+ */
 export function formatFrame(
   kind: keyof typeof KINDS,
   sequence: number,
-  ...parts: readonly Uint8Array[]
+  parts: readonly Uint8Array[] = [],
+  into?: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  if (length > MAX_PAYLOAD_BYTES) {
-    throw new RangeError(`a payload of ${length} bytes; at most ${MAX_PAYLOAD_BYTES}`);
-  }
-  const frame = new Uint8Array(HEADER_BYTES + length);
-  const view = new DataView(frame.buffer);
-  view.setUint8(0, KINDS[kind]);
+  const length = frameBytes(parts);
+  const frame = into?.subarray(0, length) ?? new Uint8Array(length);
+  const view = new DataView(frame.buffer, frame.byteOffset, HEADER_BYTES);
+  view.setUint16(0, KINDS[kind] * 256);
   view.setUint16(2, Math.floor(sequence / 2 ** 32));
   view.setUint32(4, sequence % 2 ** 32);
   let end = HEADER_BYTES;

@@ -4,6 +4,7 @@ import {
   formatHello,
   type Hello,
   LINK_UNKNOWN,
+  ONE_LANE_WINDOW_BYTES,
   parseFrame,
   parseHello,
   WINDOW_BYTES,
@@ -20,13 +21,13 @@ const logger = getLogger(["sleap-rtc", "link"]);
 /** Keep-alives on each lane, in milliseconds. */
 const KEEP_ALIVE_MS = 2_000;
 /** What is done with is acknowledged after so many bytes … */
-const ACK_BYTES = WINDOW_BYTES / 8;
+const ACK_BYTES = ONE_LANE_WINDOW_BYTES / 8;
 /** … or, when less, after so many milliseconds. */
 const ACK_MS = 25;
 /** Bytes queued in one of several lanes, at most and to be filled up again: what waits behind a slow lane waits long. */
 const LANE_MARKS = [512 * 1024, 256 * 1024] as const;
 /** The same where there is one. */
-const ONLY_LANE_MARKS = [8 * 1024 * 1024, 2 * 1024 * 1024] as const;
+const ONLY_LANE_MARKS = [1024 * 1024, 512 * 1024] as const;
 /** The other side's hello is waited for so long, in milliseconds. */
 const HELLO_LIMIT_MS = 10_000;
 /** A farewell gets so long to leave, in milliseconds. */
@@ -241,7 +242,9 @@ export class Link implements Pipe {
   }
 
   #shareOut(): void {
-    const [high, low] = this.#lanes.size > 1 ? LANE_MARKS : ONLY_LANE_MARKS;
+    const areMany = this.#lanes.size > 1;
+    this.#outbox.window = areMany ? WINDOW_BYTES : ONE_LANE_WINDOW_BYTES;
+    const [high, low] = areMany ? LANE_MARKS : ONLY_LANE_MARKS;
     for (const { channel } of this.#lanes) channel.setWaterMarks(high, low);
   }
 

@@ -1,10 +1,11 @@
-import { formatFrame, WINDOW_BYTES } from "../protocol/link.ts";
+import { formatFrame, frameBytes, WINDOW_BYTES } from "../protocol/link.ts";
+import { MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { MESSAGE_COST } from "./inbox.ts";
 import { Queue } from "./queue.ts";
 
 interface Outgoing<Lane> {
   sequence: number;
-  frame: Uint8Array;
+  frame: Uint8Array<ArrayBuffer>;
   /** Where it was sent last; undefined while it waits. */
   lane: Lane | undefined;
   wasSent: boolean;
@@ -18,13 +19,18 @@ export class Outbox<Lane> {
   readonly #waiting = new Queue<Outgoing<Lane>>();
   /** All messages that the other side is not done with, by number and in order. */
   readonly #kept = new Map<number, Outgoing<Lane>>();
+  /** Buffers of large frames that can be used again: new ones for each would cost more than sending them. */
+  readonly #free: Uint8Array<ArrayBuffer>[] = [];
   #bytes = 0;
   #last = 0;
   #resent = 0;
 
+  /** Bytes under way from which on a sender waits. */
+  window: number = WINDOW_BYTES;
+
   /** Whether a window of bytes is under way. */
   get isFull(): boolean {
-    return this.#bytes > WINDOW_BYTES;
+    return this.#bytes > this.window;
   }
 
   /** Whether the other side is done with everything. */
@@ -39,7 +45,10 @@ export class Outbox<Lane> {
 
   /** A message to be sent. Throws `RangeError` when it is too long. */
   add(kind: "text" | "bytes", parts: readonly Uint8Array[]): void {
-    const frame = formatFrame(kind, this.#last + 1, ...parts);
+    const buffer = frameBytes(parts) > MAX_MESSAGE_BYTES / 2
+      ? this.#free.pop() ?? new Uint8Array(MAX_MESSAGE_BYTES)
+      : undefined;
+    const frame = formatFrame(kind, this.#last + 1, parts, buffer);
     const outgoing = {
       sequence: ++this.#last,
       frame,
@@ -72,6 +81,7 @@ export class Outbox<Lane> {
       if (each > sequence) break;
       this.#kept.delete(each);
       this.#bytes -= frame.length + MESSAGE_COST;
+      if (frame.buffer.byteLength === MAX_MESSAGE_BYTES) this.#free.push(new Uint8Array(frame.buffer));
     }
     return true;
   }

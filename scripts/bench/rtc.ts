@@ -1,7 +1,9 @@
 import { join } from "node:path";
 import { LineChild } from "./child.ts";
-import { Link, type LinkSettings } from "./link.ts";
+import { UdpWay, type WaySettings } from "./udp_way.ts";
 import { type Figures, median, round, withFolder } from "./measure.ts";
+import type { Distance } from "../../rtc/sctp.ts";
+import { parseRate } from "./link_options.ts";
 import type { Report, Task } from "./rtc_peer.ts";
 import { measureRaw, type RawSettings } from "./rtc_raw.ts";
 
@@ -12,7 +14,10 @@ const RAW_RUNS = 3;
 const FAR_MS = 10;
 
 /** Best settings found for near ways, see `rtc_raw.ts`. An acknowledgement per packet would cost a fifth there. */
-const NEAR: RawSettings = { mtu: 1450 };
+const NEAR: RawSettings = {
+  mtu: 1450,
+  sctp: { recvBufferSize: MIB, sendBufferSize: MIB, delayedSackTime: 1 },
+};
 
 /**
  * Best settings found for far ways. A lane's window is small, so that no lane overruns its UDP socket while it starts,
@@ -31,7 +36,7 @@ const LOSSY: RawSettings = { ...FAR, lanes: 32 };
 /** Options of the command line. */
 interface Options {
   /** The way between the two peers; undefined without one, over the loopback. */
-  link: LinkSettings | undefined;
+  link: WaySettings | undefined;
   /** MiB of the file that travels. */
   sizeMib: number;
   /** Longest that one transfer is followed, in seconds. */
@@ -58,20 +63,54 @@ function parseOptions(given: ReadonlyMap<string, string>): Options {
 
 /** One of the two peers' processes. */
 class PeerChild extends LineChild {
+  readonly #waiting = new Set<(report: Report) => boolean>();
+  /** Told of each report that nobody waits for. */
+  onOther: (report: Report) => void = () => {};
+
   constructor() {
     super("./rtc_peer.ts", []);
+    void this.#read();
   }
 
   give(task: Task): Promise<void> {
     return this.tell(JSON.stringify(task));
   }
 
-  /** The next report of one of these kinds. */
-  async next<Kind extends Report["report"]>(...kinds: Kind[]): Promise<Extract<Report, { report: Kind }>> {
+  async #read(): Promise<void> {
     for (;;) {
-      const report = JSON.parse(await this.line()) as Report;
-      if ((kinds as string[]).includes(report.report)) return report as Extract<Report, { report: Kind }>;
+      const line = await this.line().catch(() => undefined);
+      if (line === undefined) return;
+      const report = JSON.parse(line) as Report;
+      const taken = [...this.#waiting].find((take) => take(report));
+      if (!taken) this.onOther(report);
     }
+  }
+
+  /** The next report of a kind, about one connection if it is about any. */
+  next<Kind extends Report["report"]>(
+    kinds: Kind[],
+    id?: number,
+  ): Promise<Extract<Report, { report: Kind }>> {
+    return new Promise((resolve) => {
+      const take = (report: Report): boolean => {
+        if (!(kinds as string[]).includes(report.report)) return false;
+        if (id !== undefined && "id" in report && report.id !== id) return false;
+        this.#waiting.delete(take);
+        resolve(report as Extract<Report, { report: Kind }>);
+        return true;
+      };
+      this.#waiting.add(take);
+    });
+  }
+
+  /** Gives a task, and waits for what it reports. */
+  async ask<Kind extends Report["report"]>(
+    task: Task & { id: number },
+    kind: Kind,
+  ): Promise<Extract<Report, { report: Kind }>> {
+    const answer = this.next([kind], task.id);
+    await this.give(task);
+    return await answer;
   }
 }
 
@@ -79,26 +118,25 @@ class PeerChild extends LineChild {
 interface Pair {
   near: PeerChild;
   far: PeerChild;
-  link: Link | undefined;
+  link: UdpWay | undefined;
 }
 
-async function withPair<T>(settings: LinkSettings | undefined, work: (pair: Pair) => Promise<T>): Promise<T> {
-  await using link = settings ? Link.start(settings) : undefined;
+async function withPair<T>(settings: WaySettings | undefined, work: (pair: Pair) => Promise<T>): Promise<T> {
+  await using link = settings ? UdpWay.start(settings) : undefined;
   await using far = new PeerChild();
   await using near = new PeerChild();
   return await work({ near, far, link });
 }
 
 /** Connects as the product does; milliseconds from asking for an offer to the open channel on both sides. */
-async function connect({ near, far, link }: Pair): Promise<number> {
+async function connect({ near, far, link }: Pair, id = 0, distance: Distance = "near"): Promise<number> {
   const began = performance.now();
-  await near.give({ task: "offer" });
-  const { sdp: offer } = await near.next("sdp");
+  const open = Promise.all([near.next(["open"], id), far.next(["open"], id)]);
+  const { sdp: offer } = await near.ask({ task: "offer", id, distance }, "sdp");
   const way = await link?.connect(offer);
-  await far.give({ task: "answer", sdp: way?.offer ?? offer });
-  const { sdp: answer } = await far.next("sdp");
-  await near.give({ task: "accept", sdp: await way?.answer(answer) ?? answer });
-  await Promise.all([near.next("open"), far.next("open")]);
+  const { sdp: answer } = await far.ask({ task: "answer", id, distance, sdp: way?.offer ?? offer }, "sdp");
+  await near.give({ task: "accept", id, sdp: await way?.answer(answer) ?? answer });
+  await open;
   return performance.now() - began;
 }
 
@@ -115,8 +153,7 @@ function measureConnects({ link }: Options): Promise<Figures> {
     const times: number[] = [];
     while (times.length < CONNECTS) {
       for (const side of [pair.near, pair.far]) {
-        await side.give({ task: "close" });
-        await side.next("closed");
+        await side.ask({ task: "close", id: 0 }, "closed");
       }
       times.push(await connect(pair));
     }
@@ -159,11 +196,14 @@ function transfer(
   start: (pair: Pair) => Promise<void>,
 ): Promise<Transfer> {
   return withPair(link, async (pair) => {
+    pair.near.onOther = (report) => {
+      if (report.report === "wants") void connect(pair, report.id, "far");
+    };
     await connect(pair);
     const began = performance.now();
     await start(pair);
     for (;;) {
-      const { report, bytes } = await pair.far.next("progress", "arrived");
+      const { report, bytes } = await pair.far.next(["progress", "arrived"]);
       const taken = (performance.now() - began) / 1000;
       if (report === "progress" && taken < seconds) continue;
       return {
@@ -175,24 +215,42 @@ function transfer(
   });
 }
 
-/** The stream of messages that the Python peers understand: `rtc/send.ts` to `rtc/receive.ts`. */
-async function measureStream(options: Options, folder: string, source: string): Promise<Transfer> {
-  const target = join(folder, "stream");
+/** The modes of `rtc_peer.ts`. */
+const MODES = {
+  /** Our own: a link, files on it, hashed by both sides. */
+  files: ["filesInto", "filesFrom"],
+  /** The stream of messages that the Python peers understand. */
+  stream: ["streamInto", "streamFrom"],
+} as const;
+
+async function measure(
+  mode: keyof typeof MODES,
+  options: Options,
+  folder: string,
+  say: (text: string) => void,
+): Promise<Transfer> {
+  const [into, from] = MODES[mode];
+  const target = join(folder, mode);
   await Deno.mkdir(target);
   try {
-    return await transfer(options, async ({ near, far }) => {
-      await far.give({ task: "streamInto", folder: target });
-      await near.give({ task: "streamFrom", path: source });
+    const measured = await transfer(options, async ({ near, far }) => {
+      await far.give({ task: into, folder: target });
+      await near.give({ task: from, path: join(folder, "source") });
     });
+    const { mibPerS, senderPeakRssMib, receiverPeakRssMib } = measured;
+    const memory = `most memory: sender ${senderPeakRssMib} MiB, receiver ${receiverPeakRssMib} MiB`;
+    say(`${mode}${options.link ? "" : ", loopback"}, disk to disk: ${round(mibPerS)} MiB/s; ${memory}`);
+    return measured;
   } finally {
     await Deno.remove(target, { recursive: true });
   }
 }
 
 /**
- * Two processes over the loopback, or over a link of the given round trip, rate and loss: how fast the native library is
- * alone, how long the product takes to connect, and how fast its transfers are, from disk to disk. `stream_ratio` is the
- * stream's rate over the library's.
+ * Two processes over the loopback, or over a way of the given round trip, rate and loss: how fast the native library is
+ * alone, how long the product takes to connect, and how fast its transfers are, from disk to disk. `ratio` is the rate
+ * of our own transfer over the library's; over the rate of the way where one is given; over the loopback's where only
+ * a round trip or losses are. `stream_ratio` is the Python peers' stream over the library's.
  */
 export function benchRtc(
   say: (text: string) => void,
@@ -201,31 +259,26 @@ export function benchRtc(
   const options = parseOptions(given);
   return withFolder(async (folder) => {
     const connects = await measureConnects(options);
-    say(
-      `${CONNECTS} connects: median ${connects["connect_ms_p50"]} ms, 95 % in ${
-        connects["connect_ms_p95"]
-      } ms`,
-    );
-
+    const { connect_ms_p50: half, connect_ms_p95: most } = connects;
+    say(`${CONNECTS} connects: median ${half} ms, 95 % in ${most} ms`);
+    await fill(join(folder, "source"), options.sizeMib);
+    const loopback = options.link && await measure("files", { ...options, link: undefined }, folder, say);
     const raw = await measureRawRate(options, say);
-
-    const source = join(folder, "source");
-    await fill(source, options.sizeMib);
-    const stream = await measureStream(options, folder, source);
-    say(
-      `stream, disk to disk: ${
-        round(stream.mibPerS)
-      } MiB/s; most memory: sender ${stream.senderPeakRssMib} MiB, ` +
-        `receiver ${stream.receiverPeakRssMib} MiB`,
-    );
-
+    const files = await measure("files", options, folder, say);
+    const stream = options.link ? undefined : await measure("stream", options, folder, say);
+    const rate = options.link?.rate === undefined ? undefined : parseRate(options.link.rate) / 8 / MIB;
     return {
+      mib_per_s: round(files.mibPerS),
       raw_mib_per_s: raw,
+      ...(loopback ? { loopback_mib_per_s: round(loopback.mibPerS) } : {}),
+      ...(rate === undefined ? {} : { rate_mib_per_s: round(rate) }),
+      ratio: round(files.mibPerS / (rate ?? loopback?.mibPerS ?? raw)),
+      ...(stream
+        ? { stream_mib_per_s: round(stream.mibPerS), stream_ratio: round(stream.mibPerS / raw) }
+        : {}),
+      sender_peak_rss_mib: files.senderPeakRssMib,
+      receiver_peak_rss_mib: files.receiverPeakRssMib,
       ...connects,
-      stream_mib_per_s: round(stream.mibPerS),
-      stream_ratio: round(stream.mibPerS / raw),
-      sender_peak_rss_mib: stream.senderPeakRssMib,
-      receiver_peak_rss_mib: stream.receiverPeakRssMib,
     };
   });
 }

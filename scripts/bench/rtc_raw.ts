@@ -10,7 +10,7 @@ import { cleanup, type DataChannel, PeerConnection, setSctpSettings } from "node
 import { splitCandidates } from "../../rtc/sdp.ts";
 import { TextLineStream } from "../text_lines.ts";
 import { LineChild } from "./child.ts";
-import { Link, type LinkCounts } from "./link.ts";
+import { UdpWay, type WayCounts } from "./udp_way.ts";
 import { round } from "./measure.ts";
 
 const MIB = 2 ** 20;
@@ -58,7 +58,7 @@ export interface RawFigures {
   /** Mean of each second, MiB/s. */
   perSecond: number[];
   /** Packets that the link let through, lost, and had no room for; both directions. */
-  link?: LinkCounts;
+  link?: WayCounts;
 }
 
 /** Lines from the parent, as JSON. */
@@ -167,7 +167,7 @@ export async function measureRaw(settings: RawSettings): Promise<RawFigures> {
   await using receiver = new LineChild("./rtc_raw.ts", ["receive", text]);
   await using sender = new LineChild("./rtc_raw.ts", ["send", text]);
   const linked = rttMs !== undefined || rate !== undefined || loss !== undefined || reorder !== undefined;
-  await using link = linked ? Link.start({ rttMs: rttMs ?? 0, rate, loss, reorder }) : undefined;
+  await using link = linked ? UdpWay.start({ rttMs: rttMs ?? 0, rate, loss, reorder }) : undefined;
   for (let connected = 0; connected < lanes; connected++) {
     const { sdp: offer, lane } = await next(sender, "sdp");
     const way = await link?.connect(offer);

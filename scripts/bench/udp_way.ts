@@ -1,7 +1,7 @@
 import { LineChild } from "./child.ts";
 
 /** What a link does, as {@link file://./udp_link.ts} takes it. */
-export interface LinkSettings {
+export interface WaySettings {
   /** Round trip in milliseconds. */
   rttMs: number;
   /** Such as `300mbit`. */
@@ -12,7 +12,7 @@ export interface LinkSettings {
 }
 
 /** Packets in both directions. */
-export interface LinkCounts {
+export interface WayCounts {
   forwarded: number;
   /** Lost on purpose. */
   lost: number;
@@ -48,19 +48,19 @@ function withOnlyCandidate(sdp: string, address: string): string {
 }
 
 /** A running link process and the peers on it. Dispose of it. */
-export class Link implements AsyncDisposable {
+export class UdpWay implements AsyncDisposable {
   readonly #child: LineChild;
 
   private constructor(child: LineChild) {
     this.#child = child;
   }
 
-  static start({ rttMs, rate, loss, reorder }: LinkSettings): Link {
+  static start({ rttMs, rate, loss, reorder }: WaySettings): UdpWay {
     const args = ["--delay", String(rttMs / 2)];
     for (const [name, value] of Object.entries({ rate, loss, reorder })) {
       if (value !== undefined) args.push(`--${name}`, value);
     }
-    return new Link(new LineChild("./udp_link.ts", args));
+    return new UdpWay(new LineChild("./udp_link.ts", args));
   }
 
   /** Puts two peers on it: takes an offer, and returns the offer and what to do with its answer. */
@@ -88,7 +88,7 @@ export class Link implements AsyncDisposable {
   }
 
   /** Packets so far. */
-  async counts(): Promise<LinkCounts> {
+  async counts(): Promise<WayCounts> {
     await this.#child.tell("counts");
     const [, forwarded, lost, full, refused] = (await this.#child.line()).split(" ").map(Number);
     return { forwarded: forwarded!, lost: lost!, full: full!, refused: refused! };
