@@ -9,11 +9,13 @@ import { MAX_TEXT_BYTES } from "./message.ts";
 export const LINK = "link";
 
 /** A sender has at most so many bytes under way that the other side has not consumed … */
-export const WINDOW_BYTES = 16 * 1024 * 1024;
+export const WINDOW_BYTES = 24 * 1024 * 1024;
 /** … and with one lane so many: more would only fill memory. */
 export const ONE_LANE_WINDOW_BYTES = 4 * 1024 * 1024;
 /** Kind, one zero byte, and a sequence number of 48 bits. */
 const HEADER_BYTES = 8;
+/** An acknowledgement's payload: another sequence number. */
+const ACK_BYTES = 6;
 /** What one frame carries at most, in bytes. */
 export const MAX_PAYLOAD_BYTES = MAX_TEXT_BYTES;
 
@@ -23,8 +25,8 @@ const KINDS = { text: 1, bytes: 2, ack: 3, bye: 4 } as const;
 export type Frame =
   | { kind: "text"; sequence: number; text: string }
   | { kind: "bytes"; sequence: number; bytes: Uint8Array }
-  /** All messages up to and with `sequence` were consumed. */
-  | { kind: "ack"; sequence: number }
+  /** All messages up to and with `sequence` were consumed, and all up to and with `received` are there. */
+  | { kind: "ack"; sequence: number; received: number }
   /** The link ends; nothing is to be sent again. */
   | { kind: "bye"; sequence: number };
 
@@ -47,10 +49,9 @@ export function formatFrame(
 ): Uint8Array<ArrayBuffer> {
   const length = frameBytes(parts);
   const frame = into?.subarray(0, length) ?? new Uint8Array(length);
-  const view = new DataView(frame.buffer, frame.byteOffset, HEADER_BYTES);
-  view.setUint16(0, KINDS[kind] * 256);
-  view.setUint16(2, Math.floor(sequence / 2 ** 32));
-  view.setUint32(4, sequence % 2 ** 32);
+  frame[0] = KINDS[kind];
+  frame[1] = 0;
+  frame.set(sequenceBytes(sequence), 2);
   let end = HEADER_BYTES;
   for (const part of parts) {
     frame.set(part, end);
@@ -59,11 +60,28 @@ export function formatFrame(
   return frame;
 }
 
+/** An acknowledgement as it travels; see {@link Frame}. */
+export function formatAck(consumed: number, received: number): Uint8Array<ArrayBuffer> {
+  return formatFrame("ack", consumed, [sequenceBytes(received)]);
+}
+
+function sequenceBytes(sequence: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(ACK_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, Math.floor(sequence / 2 ** 32));
+  view.setUint32(2, sequence % 2 ** 32);
+  return bytes;
+}
+
+function sequenceIn(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return view.getUint16(0) * 2 ** 32 + view.getUint32(2);
+}
+
 /** The frame in a binary message; undefined for one that breaks the rules. Its bytes are a view of the message. */
 export function parseFrame(message: Uint8Array): Frame | undefined {
   if (message.length < HEADER_BYTES || message[1] !== 0) return undefined;
-  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
-  const sequence = view.getUint16(2) * 2 ** 32 + view.getUint32(4);
+  const sequence = sequenceIn(message.subarray(2, HEADER_BYTES));
   const payload = message.subarray(HEADER_BYTES);
   switch (message[0]) {
     case KINDS.text:
@@ -71,7 +89,8 @@ export function parseFrame(message: Uint8Array): Frame | undefined {
     case KINDS.bytes:
       return { kind: "bytes", sequence, bytes: payload };
     case KINDS.ack:
-      return payload.length === 0 ? { kind: "ack", sequence } : undefined;
+      if (payload.length !== ACK_BYTES) return undefined;
+      return { kind: "ack", sequence, received: sequenceIn(payload) };
     case KINDS.bye:
       return payload.length === 0 ? { kind: "bye", sequence } : undefined;
     default:

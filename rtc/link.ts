@@ -1,5 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import {
+  formatAck,
   formatFrame,
   formatHello,
   type Hello,
@@ -25,11 +26,13 @@ const ACK_BYTES = ONE_LANE_WINDOW_BYTES / 8;
 /** … or, when less, after so many milliseconds. */
 const ACK_MS = 25;
 /** Bytes queued in one of several lanes, at most and to be filled up again: what waits behind a slow lane waits long. */
-const LANE_MARKS = [512 * 1024, 256 * 1024] as const;
+const LANE_MARKS = [256 * 1024, 128 * 1024] as const;
 /** The same where there is one. */
 const ONLY_LANE_MARKS = [1024 * 1024, 512 * 1024] as const;
 /** The other side's hello is waited for so long, in milliseconds. */
 const HELLO_LIMIT_MS = 10_000;
+/** How often an idle lane looks for messages that are late on another, in milliseconds. */
+const LATE_LOOK_MS = 20;
 /** A farewell gets so long to leave, in milliseconds. */
 const BYE_LIMIT_MS = 1_000;
 
@@ -253,7 +256,12 @@ export class Link implements Pipe {
     while (this.#open && !lane.isLost) {
       const frame = this.#outbox.next(lane);
       if (!frame) {
+        // What is late is noticed by looking again.
+        const timer = this.#outbox.isFull && this.#lanes.size > 1
+          ? setTimeout(() => this.#wake(), LATE_LOOK_MS)
+          : undefined;
         await this.#change();
+        clearTimeout(timer);
         continue;
       }
       this.#bytesSent += frame.length;
@@ -276,8 +284,10 @@ export class Link implements Pipe {
     const frame = parseFrame(message);
     this.#bytesReceived += message.length;
     let isFine = frame !== undefined;
-    if (frame?.kind === "ack") isFine = this.#outbox.acknowledge(frame.sequence);
-    else if (frame?.kind === "text") isFine = this.#inbox.put(frame.sequence, frame.text, message.length);
+    if (frame?.kind === "ack") {
+      isFine = this.#outbox.acknowledge(frame.sequence);
+      this.#outbox.arrived(frame.received);
+    } else if (frame?.kind === "text") isFine = this.#inbox.put(frame.sequence, frame.text, message.length);
     else if (frame?.kind === "bytes") isFine = this.#inbox.put(frame.sequence, frame.bytes, message.length);
     else if (frame?.kind === "bye") {
       this.#end();
@@ -300,7 +310,7 @@ export class Link implements Pipe {
     // Without a lane it is told when there is one again.
     if (!lane || !this.#open) return;
     this.#inbox.acknowledged();
-    lane.channel.send(formatFrame("ack", this.#inbox.consumed)).catch(() => this.#lose(lane));
+    lane.channel.send(formatAck(this.#inbox.consumed, this.#inbox.received)).catch(() => this.#lose(lane));
   }
 
   #end(): void {

@@ -3,12 +3,19 @@ import { MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { MESSAGE_COST } from "./inbox.ts";
 import { Queue } from "./queue.ts";
 
+/** A message is late when it takes twice as long as the quickest, and so many milliseconds. */
+const LATE_MS = 50;
+/** Messages that are looked at, behind the one that is late, for others of its lane. */
+const MAX_OVERTAKEN = 256;
+
 interface Outgoing<Lane> {
   sequence: number;
   frame: Uint8Array<ArrayBuffer>;
   /** Where it was sent last; undefined while it waits. */
   lane: Lane | undefined;
   wasSent: boolean;
+  /** When that was, in milliseconds. */
+  sentAt: number;
   /** Whether the other side has it, though it is not done with it. */
   hasArrived: boolean;
 }
@@ -21,6 +28,8 @@ export class Outbox<Lane> {
   readonly #kept = new Map<number, Outgoing<Lane>>();
   /** Buffers of large frames that can be used again: new ones for each would cost more than sending them. */
   readonly #free: Uint8Array<ArrayBuffer>[] = [];
+  /** The least time from the sending of a message to its acknowledgement. */
+  #quickestMs = Infinity;
   #bytes = 0;
   #last = 0;
   #resent = 0;
@@ -36,6 +45,11 @@ export class Outbox<Lane> {
   /** Whether the other side is done with everything. */
   get isEmpty(): boolean {
     return this.#kept.size === 0;
+  }
+
+  /** Milliseconds from which on a message is late. */
+  get #lateMs(): number {
+    return 2 * this.#quickestMs + LATE_MS;
   }
 
   /** Bytes that were sent more than once. */
@@ -54,6 +68,7 @@ export class Outbox<Lane> {
       frame,
       lane: undefined,
       wasSent: false,
+      sentAt: 0,
       hasArrived: false,
     };
     this.#kept.set(outgoing.sequence, outgoing);
@@ -65,11 +80,32 @@ export class Outbox<Lane> {
   next(lane: Lane): Uint8Array | undefined {
     for (let next; (next = this.#waiting.shift()) !== undefined;) {
       // It may have come back from a lost lane, and have arrived over that one all the same.
-      if (next.hasArrived || !this.#kept.has(next.sequence)) continue;
-      if (next.wasSent) this.#resent += next.frame.length;
-      next.wasSent = true;
-      next.lane = lane;
-      return next.frame;
+      if (!next.hasArrived && this.#kept.has(next.sequence)) return this.#give(next, lane);
+    }
+    return this.isFull ? this.#overtake(lane) : undefined;
+  }
+
+  #give(outgoing: Outgoing<Lane>, lane: Lane): Uint8Array {
+    if (outgoing.wasSent) this.#resent += outgoing.frame.length;
+    outgoing.wasSent = true;
+    outgoing.sentAt = performance.now();
+    outgoing.lane = lane;
+    return outgoing.frame;
+  }
+
+  /**
+   * When all that may be under way is, and the first message that has not arrived is late on its lane, that lane holds
+   * up all others: what it has is sent over one that has nothing to do.
+   */
+  #overtake(lane: Lane): Uint8Array | undefined {
+    const late = performance.now() - this.#lateMs;
+    let slow: Lane | undefined;
+    let looked = 0;
+    for (const outgoing of this.#kept.values()) {
+      if (outgoing.hasArrived) continue;
+      slow ??= outgoing.lane;
+      if (slow === undefined || slow === lane || ++looked > MAX_OVERTAKEN) return undefined;
+      if (outgoing.lane === slow && outgoing.sentAt < late) return this.#give(outgoing, lane);
     }
     return undefined;
   }
@@ -77,8 +113,10 @@ export class Outbox<Lane> {
   /** The other side is done with all messages up to one; false when that was never sent. */
   acknowledge(sequence: number): boolean {
     if (sequence > this.#last) return false;
-    for (const [each, { frame }] of this.#kept) {
+    const now = performance.now();
+    for (const [each, { frame, sentAt, wasSent }] of this.#kept) {
       if (each > sequence) break;
+      if (wasSent) this.#quickestMs = Math.min(this.#quickestMs, now - sentAt);
       this.#kept.delete(each);
       this.#bytes -= frame.length + MESSAGE_COST;
       if (frame.buffer.byteLength === MAX_MESSAGE_BYTES) this.#free.push(new Uint8Array(frame.buffer));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { formatChunkHeader, parseChunk } from "../../protocol/files.ts";
-import { formatFrame, parseFrame } from "../../protocol/link.ts";
+import { formatAck, formatFrame, parseFrame } from "../../protocol/link.ts";
 
 const DOCS = await Deno.readTextFile(new URL("../../docs/protocol.md", import.meta.url));
 const bytes = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
@@ -24,6 +24,6 @@ Deno.test("frames are those of the documentation's test vectors", () => {
   assert.ok(frame?.kind === "bytes" && frame.sequence === 4_294_967_301);
   const parsed = parseChunk(frame.bytes)!;
   assert.deepEqual({ ...parsed, bytes: new Uint8Array(parsed.bytes) }, { ...chunk, bytes: bytes("abc") });
-  assert.deepEqual(formatFrame("ack", 7), vector("acknowledgement of 7"));
+  assert.deepEqual(formatAck(7, 9), vector("acknowledgement of 7"));
   assert.deepEqual(formatFrame("bye", 0), vector("farewell"));
 });
