@@ -16,9 +16,10 @@ export class LaneWatch {
   readonly #channel: Channel;
   readonly #timer: ReturnType<typeof setInterval>;
   #lastLook = performance.now();
-  /** Since when the queue is as long as it is now. */
+  /** When something left last, or nothing was there to leave. */
   #stillSince = performance.now();
-  #queued = 0;
+  /** Bytes that had left; keep-alives join a queue that stands still, so that its length tells nothing. */
+  #left = 0;
   /** Silence before this does not count. */
   #excusedUntil = 0;
 
@@ -37,8 +38,9 @@ export class LaneWatch {
     if (now - this.#lastLook > 3 * LOOK_MS) this.#excusedUntil = this.#stillSince = now;
     this.#lastLook = now;
     const queued = this.#channel.bufferedAmount;
-    if (queued === 0 || queued !== this.#queued) this.#stillSince = now;
-    this.#queued = queued;
+    const left = this.#channel.bytesSent - queued;
+    if (queued === 0 || left > this.#left) this.#stillSince = now;
+    this.#left = left;
     const silent = Math.min(this.#channel.silentMs, now - this.#excusedUntil);
     const still = now - this.#stillSince;
     if (Math.max(silent, still) < STILL_MS) return;
