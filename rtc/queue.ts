@@ -1,6 +1,6 @@
 /** First in, first out, without moving the rest at each step. */
 export class Queue<Item> {
-  #items: Item[] = [];
+  #items: (Item | undefined)[] = [];
   /** Index of the next item. */
   #next = 0;
 
@@ -14,7 +14,9 @@ export class Queue<Item> {
 
   shift(): Item | undefined {
     if (this.size === 0) return undefined;
-    const item = this.#items[this.#next++];
+    const item = this.#items[this.#next];
+    // It is not to be kept alive until the next splice.
+    this.#items[this.#next++] = undefined;
     if (this.#next >= 1024 || this.size === 0) {
       this.#items.splice(0, this.#next);
       this.#next = 0;
@@ -24,7 +26,7 @@ export class Queue<Item> {
 
   /** Puts items in, and all in order. */
   insert(items: readonly Item[], compare: (a: Item, b: Item) => number): void {
-    this.#items = [...this.#items.slice(this.#next), ...items].sort(compare);
+    this.#items = [...this.#items.slice(this.#next) as Item[], ...items].sort(compare);
     this.#next = 0;
   }
 }
