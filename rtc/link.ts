@@ -298,6 +298,7 @@ export class Link implements Pipe {
   }
 
   #acknowledgeSoon(): void {
+    if (!this.#open) return;
     const bytes = this.#inbox.unacknowledgedBytes;
     if (bytes >= ACK_BYTES) this.#acknowledge();
     else if (bytes > 0) this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ACK_MS);
