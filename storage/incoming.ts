@@ -4,6 +4,7 @@
  */
 import { dirname, join } from "node:path";
 import { checkRelativePath, makeFolderInside, PathValidationError } from "./containment.ts";
+import { sameFile } from "./identity.ts";
 
 /** A transfer's files lie below this. */
 const FILES = "files";
@@ -15,6 +16,8 @@ const LOCK = "lock";
 const LOCK_LIMIT_MS = 300;
 /** What nobody came back for is removed after so long, in milliseconds: three days. */
 const FORSAKEN_MS = 3 * 24 * 3600_000;
+/** Folders above a file, and the file, at most. */
+const MAX_DEPTH = 64;
 /** Bytes per read. */
 const READ_BYTES = 1024 * 1024;
 
@@ -34,6 +37,7 @@ export function checkNames(entries: readonly IncomingEntry[]): IncomingEntry[] {
   return entries.map(({ name, size }) => {
     const components = checkRelativePath(name);
     const folded = fold(components);
+    if (components.length > MAX_DEPTH) throw new PathValidationError("outside", name, "it is too deep");
     if (components.length === 0) throw new PathValidationError("outside", name, "it names no file");
     if (files.has(folded) || folders.has(folded)) {
       throw new PathValidationError("outside", name, "two files have this name");
@@ -184,9 +188,15 @@ async function lockFolder(path: string): Promise<Deno.FsFile | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<"late">((resolve) => timer = setTimeout(() => resolve("late"), LOCK_LIMIT_MS));
   try {
-    if (await Promise.race([locking, late]) !== "late") return file;
-    // It may be granted later all the same; nobody needs it then.
-    void locking.then(() => file.close(), () => file.close());
+    if (await Promise.race([locking, late]) === "late") {
+      // It may be granted later all the same; nobody needs it then.
+      void locking.then(() => file.close(), () => file.close());
+      return undefined;
+    }
+    // Who had it before may have removed the folder.
+    const there = await Deno.stat(join(path, LOCK)).catch(() => undefined);
+    if (there && sameFile(there, await file.stat())) return file;
+    file.close();
     return undefined;
   } finally {
     clearTimeout(timer);
