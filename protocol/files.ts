@@ -7,6 +7,10 @@ import { MAX_PAYLOAD_BYTES } from "./link.ts";
 
 /** Files of one transfer, at most. */
 export const MAX_FILES = 100_000;
+/** Names of all files of a transfer, at most, in characters. */
+export const MAX_NAMES = 16 * 1024 * 1024;
+/** Longest name of a file, in characters. */
+const MAX_NAME = 4096;
 /** Number of the transfer, number of the file, offset in the file. */
 const CHUNK_HEADER_BYTES = 16;
 /** File bytes that one chunk carries at most. */
@@ -31,7 +35,7 @@ export const offerSchema = z.object({
 /** See {@link offerSchema}. */
 export type FilesOffer = z.infer<typeof offerSchema>;
 
-const entrySchema = z.object({ name: z.string().min(1), size: bytes });
+const entrySchema = z.object({ name: z.string().min(1).max(MAX_NAME), size: bytes });
 /** One file: its relative path, with `/`, and its size in bytes. */
 export type FileEntry = z.infer<typeof entrySchema>;
 
@@ -63,7 +67,7 @@ export const cancelSchema = z.object({
   /** Each side counts the transfers that it sends. */
   by: z.enum(["sender", "receiver"]),
   code: z.enum(CANCEL_CODES).catch("failed"),
-  reason: z.string().max(4096),
+  reason: z.string().max(2 * MAX_NAME),
 });
 
 /** A part of a file. */

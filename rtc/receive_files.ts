@@ -10,6 +10,7 @@ import {
   type FileEntry,
   type FilesOffer,
   listSchema,
+  MAX_NAMES,
   offerSchema,
   parseChunk,
 } from "../protocol/files.ts";
@@ -20,7 +21,7 @@ import { checkNames, IncomingFolder } from "../storage/incoming.ts";
 import { FileWriter } from "./file_writer.ts";
 import type { Pipe } from "./pipe.ts";
 import { parseJson } from "./send_files.ts";
-import { TransferError } from "./transfer_error.ts";
+import { ConnectionError, TransferError } from "./transfer_error.ts";
 
 /** How files are received. */
 export interface ReceiveFilesOptions {
@@ -53,6 +54,8 @@ export class FilesReceiver {
   readonly #pipe: Pipe;
   readonly #options: ReceiveFilesOptions;
   readonly #list: FileEntry[] = [];
+  /** Characters of the listed names. */
+  #names = 0;
   #folder: IncomingFolder | undefined;
   #writer: FileWriter | undefined;
   /** Number of the file that comes now, and where in all files it begins. */
@@ -60,6 +63,8 @@ export class FilesReceiver {
   #before = 0;
   /** Hash of what is there of the last file of which anything is there. */
   #partial = { file: -1, hash: createHash("sha256") };
+  /** Bytes that are there, as the sender was told. */
+  #found = 0;
   #begun = false;
   #isOver = false;
 
@@ -93,7 +98,7 @@ export class FilesReceiver {
         case "FILE_END":
           return await this.#endFile(this.#parse(fileEndSchema, message.json));
         case "FILES_CANCEL":
-          throw new SenderCancelled(this.#parse(cancelSchema, message.json));
+          return this.#cancelled(message.json);
         default:
           return undefined;
       }
@@ -133,6 +138,12 @@ export class FilesReceiver {
     else this.#folder?.keep();
   }
 
+  #cancelled(json: string): undefined {
+    // The other direction may have a transfer with the same number.
+    if (parseJson(cancelSchema, json)?.by === "receiver") return;
+    throw new SenderCancelled(this.#parse(cancelSchema, json));
+  }
+
   #parse<Schema extends z.ZodType<{ id: number }>>(schema: Schema, json: string): z.infer<Schema> {
     const value = parseJson(schema, json);
     if (value?.id === this.offer.id) return value;
@@ -147,7 +158,10 @@ export class FilesReceiver {
     try {
       return await step();
     } catch (error) {
-      if (error instanceof SenderCancelled && error.mayComeAgain) await this.interrupt();
+      const mayComeAgain = error instanceof SenderCancelled
+        ? error.mayComeAgain
+        : error instanceof ConnectionError;
+      if (mayComeAgain) await this.interrupt();
       else await this.#discard();
       if (!(error instanceof SenderCancelled)) await this.#cancel(error);
       throw error;
@@ -169,6 +183,8 @@ export class FilesReceiver {
     if (this.#folder || this.#list.length + files.length > this.offer.files) {
       throw new TransferError("more files are listed than were announced");
     }
+    this.#names += files.reduce((sum, { name }) => sum + name.length, 0);
+    if (this.#names > MAX_NAMES) throw new TransferError("the names of the files are too long together");
     this.#list.push(...files);
     if (this.#list.length === this.offer.files) await this.#sayReady();
   }
@@ -182,21 +198,21 @@ export class FilesReceiver {
     this.#list.splice(0, Infinity, ...entries);
     this.#folder = await IncomingFolder.open(this.#options.root, key, entries);
     const hash = createHash("sha256");
-    let offset = 0;
     for await (const { file, bytes } of this.#folder.read()) {
       if (file !== this.#partial.file) this.#partial = { file, hash: createHash("sha256") };
       this.#partial.hash.update(bytes);
       hash.update(bytes);
-      offset += bytes.length;
+      this.#found += bytes.length;
     }
-    await requireSpace(this.#options.root, bytes - offset);
-    const json = JSON.stringify({ id, offset, sha256: hash.digest("hex") });
+    await requireSpace(this.#options.root, bytes - this.#found);
+    const json = JSON.stringify({ id, offset: this.#found, sha256: hash.digest("hex") });
     await this.#pipe.send(formatMessage({ type: "FILES_READY", json }));
   }
 
   async #begin(offset: number): Promise<IncomingFolder | undefined> {
     const folder = this.#folder;
     if (!folder || this.#begun) throw new TransferError("files begin before they were asked for, or again");
+    if (offset !== 0 && offset !== this.#found) throw new TransferError("files begin where nobody asked for");
     this.#begun = true;
     if (offset === 0) await folder.clear();
     this.#options.onFound?.(offset);
@@ -237,9 +253,9 @@ export class FilesReceiver {
 
   async #doneIfLast(): Promise<IncomingFolder | undefined> {
     if (this.#file < this.#list.length) return undefined;
-    this.#isOver = true;
     const json = JSON.stringify({ id: this.offer.id });
     await this.#pipe.send(formatMessage({ type: "FILES_DONE", json }));
+    this.#isOver = true;
     return this.#folder;
   }
 }

@@ -22,6 +22,9 @@ const READ_BYTES = 1024 * 1024;
 /** A list of files has about so many bytes at most; one entry of 4 KiB more still fits a message. */
 const LIST_BYTES = 32 * 1024;
 
+/** The other side is told of an early end for so long at most, in milliseconds: it may be away. */
+const TELL_LIMIT_MS = 1_000;
+
 /** A file about to travel. */
 export interface OutgoingEntry extends FileEntry {
   /** Opens it for reading; it is closed here. */
@@ -90,7 +93,9 @@ export class FilesSender {
       case "FILES_DONE":
         return this.#parsed(doneSchema, message.json, () => this.#done.resolve());
       case "FILES_CANCEL":
-        return this.#parsed(cancelSchema, message.json, ({ reason }) => {
+        return this.#parsed(cancelSchema, message.json, ({ by, reason }) => {
+          // The other direction may have a transfer with the same number.
+          if (by === "sender") return;
           this.#isOver = true;
           this.#end(new TransferError(`the other side ended the transfer: ${reason}`));
         });
@@ -145,12 +150,13 @@ export class FilesSender {
     else if (wasAborted) code = "cancelled";
     const isTellable = code !== "failed" || error instanceof TransferError;
     const reason = isTellable ? errorText(error) : "the sender cannot read its files";
-    await this.#say("FILES_CANCEL", { id: this.#id, by: "sender", code, reason }).catch(() => {});
+    const cancel = { id: this.#id, by: "sender", code, reason };
+    await this.#say("FILES_CANCEL", cancel, AbortSignal.timeout(TELL_LIMIT_MS)).catch(() => {});
   }
 
   /** Not cut off by the end of the transfer: that itself must be told. */
-  async #say(type: FilesMessageType, value: object): Promise<void> {
-    await this.#link.send(formatMessage({ type, json: JSON.stringify(value) }));
+  async #say(type: FilesMessageType, value: object, limit?: AbortSignal): Promise<void> {
+    await this.#link.send(formatMessage({ type, json: JSON.stringify(value) }), limit);
   }
 
   async #offer(): Promise<void> {
