@@ -200,6 +200,7 @@ class Follower {
     if (!offer) return;
     if (offer.purpose !== "results") return await declineFiles(pipe, offer, "a client takes results only");
     const { inbox, screen } = this.#options;
+    await this.#transfer?.interrupt();
     this.#transfer = new FilesReceiver(pipe, offer, {
       root: inbox,
       durable: true,
