@@ -146,7 +146,13 @@ export class Session {
   async #takeAboutFiles(message: { type: FilesMessageType; json: string }): Promise<void> {
     this.#runner.take(message);
     const arrived = await this.#transfer.take(message);
-    if (arrived) this.#start((jobId) => this.#runArrivedJob(jobId, arrived));
+    if (!arrived) return;
+    try {
+      this.#start((jobId) => this.#runArrivedJob(jobId, arrived));
+    } catch (error) {
+      await Deno.remove(arrived.folder, { recursive: true });
+      throw error;
+    }
   }
 
   async #takeBytes(bytes: Uint8Array): Promise<void> {
