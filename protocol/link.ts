@@ -37,18 +37,23 @@ export function frameBytes(parts: readonly Uint8Array[]): number {
   throw new RangeError(`a payload of ${length} bytes; at most ${MAX_PAYLOAD_BYTES}`);
 }
 
-/**
- * A frame as it travels; the parts of its payload are joined. It is written into the begin of `into`, which must be
- * large enough, or into a new array. Throws `RangeError` when it is too long.
- */
+/** A frame as it travels; the parts of its payload are joined. Throws `RangeError` when they are too long. */
 export function formatFrame(
   kind: keyof typeof KINDS,
   sequence: number,
-  parts: readonly Uint8Array[] = [],
-  into?: Uint8Array<ArrayBuffer>,
+  ...parts: readonly Uint8Array[]
 ): Uint8Array<ArrayBuffer> {
-  const length = frameBytes(parts);
-  const frame = into?.subarray(0, length) ?? new Uint8Array(length);
+  return writeFrame(new Uint8Array(frameBytes(parts)), kind, sequence, parts);
+}
+
+/** As {@link formatFrame}, into the begin of `into`, which must be long enough. */
+export function writeFrame(
+  into: Uint8Array<ArrayBuffer>,
+  kind: keyof typeof KINDS,
+  sequence: number,
+  parts: readonly Uint8Array[],
+): Uint8Array<ArrayBuffer> {
+  const frame = into.subarray(0, frameBytes(parts));
   frame[0] = KINDS[kind];
   frame[1] = 0;
   frame.set(sequenceBytes(sequence), 2);
@@ -62,7 +67,7 @@ export function formatFrame(
 
 /** An acknowledgement as it travels; see {@link Frame}. */
 export function formatAck(consumed: number, received: number): Uint8Array<ArrayBuffer> {
-  return formatFrame("ack", consumed, [sequenceBytes(received)]);
+  return formatFrame("ack", consumed, sequenceBytes(received));
 }
 
 function sequenceBytes(sequence: number): Uint8Array<ArrayBuffer> {

@@ -19,7 +19,7 @@ export class Inbox {
   #bytes = 0;
   #received = 0;
   #consumed = 0;
-  #unacknowledgedBytes = 0;
+  #untoldBytes = 0;
   #inHand: Incoming | undefined;
 
   /** Messages that arrived without a gap. */
@@ -32,14 +32,14 @@ export class Inbox {
     return this.#consumed;
   }
 
-  /** Bytes that are done with, since {@link acknowledged} was called. */
-  get unacknowledgedBytes(): number {
-    return this.#unacknowledgedBytes;
+  /** Bytes that arrived, and once more when they were done with, since {@link told} was called. */
+  get untoldBytes(): number {
+    return this.#untoldBytes;
   }
 
-  /** The other side has been told of all that is done with. */
-  acknowledged(): void {
-    this.#unacknowledgedBytes = 0;
+  /** The other side has been told of all that arrived and is done with. */
+  told(): void {
+    this.#untoldBytes = 0;
   }
 
   /** Takes a message in; one that came before is passed over. False when the sender overruns its window by far. */
@@ -47,6 +47,7 @@ export class Inbox {
     if (sequence <= this.#received || this.#early.has(sequence)) return true;
     const cost = bytes + MESSAGE_COST;
     this.#bytes += cost;
+    this.#untoldBytes += cost;
     // A sender may overrun the window by one message; twice as much is no honest mistake.
     if (this.#bytes > 2 * WINDOW_BYTES) return false;
     this.#early.set(sequence, { message, cost });
@@ -62,7 +63,7 @@ export class Inbox {
     if (this.#inHand) {
       this.#consumed++;
       this.#bytes -= this.#inHand.cost;
-      this.#unacknowledgedBytes += this.#inHand.cost;
+      this.#untoldBytes += this.#inHand.cost;
     }
     this.#inHand = this.#ready.shift();
     return this.#inHand?.message;

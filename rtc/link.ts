@@ -21,8 +21,8 @@ const logger = getLogger(["sleap-rtc", "link"]);
 
 /** Keep-alives on each lane, in milliseconds. */
 const KEEP_ALIVE_MS = 2_000;
-/** What is done with is acknowledged after so many bytes … */
-const ACK_BYTES = ONE_LANE_WINDOW_BYTES / 8;
+/** What arrives, and what is done with, is acknowledged after so many bytes of both … */
+const ACK_BYTES = ONE_LANE_WINDOW_BYTES / 4;
 /** … or, when less, after so many milliseconds. */
 const ACK_MS = 25;
 /** Bytes queued in one of several lanes, at most and to be filled up again: what waits behind a slow lane waits long. */
@@ -293,13 +293,14 @@ export class Link implements Pipe {
       this.#end();
       this.#closeLanes();
     }
+    this.#acknowledgeSoon();
     this.#wake();
     return isFine;
   }
 
   #acknowledgeSoon(): void {
     if (!this.#open) return;
-    const bytes = this.#inbox.unacknowledgedBytes;
+    const bytes = this.#inbox.untoldBytes;
     if (bytes >= ACK_BYTES) this.#acknowledge();
     else if (bytes > 0) this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ACK_MS);
   }
@@ -310,7 +311,7 @@ export class Link implements Pipe {
     const [lane] = [...this.#lanes].sort((a, b) => a.channel.bufferedAmount - b.channel.bufferedAmount);
     // Without a lane it is told when there is one again.
     if (!lane || !this.#open) return;
-    this.#inbox.acknowledged();
+    this.#inbox.told();
     lane.channel.send(formatAck(this.#inbox.consumed, this.#inbox.received)).catch(() => this.#lose(lane));
   }
 

@@ -1,4 +1,4 @@
-import { formatFrame, frameBytes, WINDOW_BYTES } from "../protocol/link.ts";
+import { frameBytes, ONE_LANE_WINDOW_BYTES, writeFrame } from "../protocol/link.ts";
 import { MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { MESSAGE_COST } from "./inbox.ts";
 import { Queue } from "./queue.ts";
@@ -16,6 +16,8 @@ interface Outgoing<Lane> {
   wasSent: boolean;
   /** When that was, in milliseconds. */
   sentAt: number;
+  /** Whether it was sent over another lane because the first was slow. */
+  wasOvertaken: boolean;
   /** Whether the other side has it, though it is not done with it. */
   hasArrived: boolean;
 }
@@ -35,7 +37,7 @@ export class Outbox<Lane> {
   #resent = 0;
 
   /** Bytes under way from which on a sender waits. */
-  window: number = WINDOW_BYTES;
+  window: number = ONE_LANE_WINDOW_BYTES;
 
   /** Whether a window of bytes is under way. */
   get isFull(): boolean {
@@ -59,16 +61,17 @@ export class Outbox<Lane> {
 
   /** A message to be sent. Throws `RangeError` when it is too long. */
   add(kind: "text" | "bytes", parts: readonly Uint8Array[]): void {
-    const buffer = frameBytes(parts) > MAX_MESSAGE_BYTES / 2
-      ? this.#free.pop() ?? new Uint8Array(MAX_MESSAGE_BYTES)
-      : undefined;
-    const frame = formatFrame(kind, this.#last + 1, parts, buffer);
+    const bytes = frameBytes(parts);
+    const isLarge = bytes > MAX_MESSAGE_BYTES / 2;
+    const buffer = isLarge ? this.#free.pop() ?? new Uint8Array(MAX_MESSAGE_BYTES) : new Uint8Array(bytes);
+    const frame = writeFrame(buffer, kind, this.#last + 1, parts);
     const outgoing = {
       sequence: ++this.#last,
       frame,
       lane: undefined,
       wasSent: false,
       sentAt: 0,
+      wasOvertaken: false,
       hasArrived: false,
     };
     this.#kept.set(outgoing.sequence, outgoing);
@@ -102,10 +105,12 @@ export class Outbox<Lane> {
     let slow: Lane | undefined;
     let looked = 0;
     for (const outgoing of this.#kept.values()) {
-      if (outgoing.hasArrived) continue;
+      if (outgoing.hasArrived || outgoing.wasOvertaken) continue;
       slow ??= outgoing.lane;
       if (slow === undefined || slow === lane || ++looked > MAX_OVERTAKEN) return undefined;
-      if (outgoing.lane === slow && outgoing.sentAt < late) return this.#give(outgoing, lane);
+      if (outgoing.lane !== slow || outgoing.sentAt > late) continue;
+      outgoing.wasOvertaken = true;
+      return this.#give(outgoing, lane);
     }
     return undefined;
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
+  formatAck,
   formatFrame,
   formatHello,
   type Frame,
@@ -16,13 +17,15 @@ const sequence = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: fc.constant("text" as const), sequence, text }, PLAIN),
   fc.record({ kind: fc.constant("bytes" as const), sequence, bytes: fc.uint8Array() }, PLAIN),
-  fc.record({ kind: fc.constantFrom("ack" as const, "bye" as const), sequence }, PLAIN),
+  fc.record({ kind: fc.constant("ack" as const), sequence, received: sequence }, PLAIN),
+  fc.record({ kind: fc.constant("bye" as const), sequence }, PLAIN),
 );
 
 function format(frame: Frame): Uint8Array {
   if (frame.kind === "text") {
     return formatFrame("text", frame.sequence, new TextEncoder().encode(frame.text));
   }
+  if (frame.kind === "ack") return formatAck(frame.sequence, frame.received);
   return formatFrame(frame.kind, frame.sequence, ...(frame.kind === "bytes" ? [frame.bytes] : []));
 }
 

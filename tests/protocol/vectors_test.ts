@@ -15,11 +15,11 @@ function vector(row: string): Uint8Array<ArrayBuffer> {
 
 Deno.test("frames are those of the documentation's test vectors", () => {
   const text = "JOB_ID::job_1a2b3c4d";
-  assert.deepEqual(formatFrame("text", 1, [bytes(text)]), vector("text 1"));
+  assert.deepEqual(formatFrame("text", 1, bytes(text)), vector("text 1"));
   assert.deepEqual(parseFrame(vector("text 1")), { kind: "text", sequence: 1, text });
   const chunk = { id: 1, file: 2, offset: 5_000_000_000 };
   const header = formatChunkHeader(chunk);
-  assert.deepEqual(formatFrame("bytes", 2 ** 32 + 5, [header, bytes("abc")]), vector("bytes 4,294"));
+  assert.deepEqual(formatFrame("bytes", 2 ** 32 + 5, header, bytes("abc")), vector("bytes 4,294"));
   const frame = parseFrame(vector("bytes 4,294"));
   assert.ok(frame?.kind === "bytes" && frame.sequence === 4_294_967_301);
   const parsed = parseChunk(frame.bytes)!;
