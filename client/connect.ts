@@ -24,22 +24,138 @@ const LAST_PAUSE_MS = 15_000;
 /** … and the worker's answer is waited for so long each time, in milliseconds. */
 const AGAIN_LIMIT_MS = 8_000;
 
-/** How a worker is reached. */
-export interface ConnectOptions extends DialOptions {
-  onInfo: (text: string) => void;
+/** How a connection was, for the end of a job. */
+export interface ConnectionFacts {
+  /** `signaling`: over the signaling server; null when it is not known. */
+  route: "direct" | "relay" | "signaling" | null;
+  /** Addresses of both ends of the way; null over the signaling server. */
+  candidates: string | null;
+  /** Round trip in milliseconds. */
+  rtt_ms: number | null;
+  /** How often it was lost and made again. */
+  reconnects: number;
+  /** Bytes that were sent more than once. The library does not tell what its own protocol sent again. */
+  resent_bytes: number;
 }
 
-/** A connection to a worker. */
-export interface Connection {
-  pipe: Pipe;
-  /** The same, with a worker that knows links: it outlives the loss of the network. */
-  link: Link | undefined;
+/** A connection to a worker; with one that knows links it outlives the loss of the network. */
+export class Connection {
+  readonly #signaling: SignalingClient;
+  readonly #worker: string;
+  readonly #options: DialOptions;
+  readonly #over = new AbortController();
+  /** The channel in use, of several the first. */
+  #current: Dialled;
+  #reconnects = 0;
+  /** What is spoken over: the link, or the channel of a worker that knows none. */
+  readonly pipe: Pipe;
+  readonly link: Link | undefined;
+
+  private constructor(
+    dialled: Dialled,
+    signaling: SignalingClient,
+    worker: string,
+    options: DialOptions,
+  ) {
+    this.#current = dialled;
+    this.#signaling = signaling;
+    this.#worker = worker;
+    this.#options = options;
+    this.link = dialled.features?.includes(LINK)
+      ? new Link({ id: newLinkId(), patienceMs: PATIENCE_MS, onDetached: () => void this.#connectAgain() })
+      : undefined;
+    this.pipe = this.link ?? dialled.channel;
+  }
+
+  /** Speaks over a channel that was just opened. Throws {@link ConnectionError}, the abort reason. */
+  static async over(
+    dialled: Dialled,
+    signaling: SignalingClient,
+    worker: string,
+    options: DialOptions,
+    signal: AbortSignal,
+  ): Promise<Connection> {
+    const connection = new Connection(dialled, signaling, worker, options);
+    try {
+      await connection.#begin(signal);
+      return connection;
+    } catch (error) {
+      dialled.close();
+      throw error;
+    }
+  }
+
   /** Whether the worker is this program, not the Python one. */
-  isOurs: boolean;
+  get isOurs(): boolean {
+    return this.#current.features !== undefined;
+  }
+
   /** What the worker can do beyond PROTOCOL.md. */
-  features: readonly string[];
+  get features(): readonly string[] {
+    return this.#current.features ?? [];
+  }
+
+  /** How the connection is, and was. */
+  get facts(): ConnectionFacts {
+    const { isRelayed } = this.#current;
+    const route = this.#current.route();
+    const ends = route &&
+      [route.local, route.remote].map(({ type, address, port }) => `${type} ${address}:${port}`);
+    return {
+      route: isRelayed ? "signaling" : route?.kind ?? null,
+      candidates: ends?.join(" to ") ?? null,
+      rtt_ms: route?.rttMs ?? null,
+      reconnects: this.#reconnects,
+      resent_bytes: this.link?.bytesResent ?? 0,
+    };
+  }
+
   /** Ends the connection on both sides. */
-  close(): Promise<void>;
+  async close(): Promise<void> {
+    this.#over.abort();
+    await this.pipe.close();
+    this.#current.close();
+  }
+
+  async #begin(signal: AbortSignal): Promise<void> {
+    const { channel, isRelayed, route } = this.#current;
+    const began = performance.now();
+    if (this.link) await this.link.join(channel, signal);
+    else keepAlive(channel, KEEP_ALIVE_MS);
+    const over = this.#over.signal;
+    void this.pipe.closed.then(() => this.#over.abort());
+    void peerGone(() => this.#signaling, this.#worker, () => this.pipe.silentMs, over)
+      .then(() => this.pipe.close());
+    if (!this.link || isRelayed) return;
+    const roundTripMs = Math.min(performance.now() - began, route()?.rttMs ?? Infinity);
+    const far = { ...this.#options, distance: "far", directOnly: true } as const;
+    void keepLanes(this.link, roundTripMs, () => dial(this.#signaling, this.#worker, far, over), over);
+  }
+
+  /** Gives a link that has lost its connection another one. Never throws: what does not work is tried again. */
+  async #connectAgain(): Promise<void> {
+    const over = this.#over.signal;
+    const options = { ...this.#options, timeoutMs: AGAIN_LIMIT_MS };
+    for (let pauseMs = FIRST_PAUSE_MS; !over.aborted; pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)) {
+      options.onInfo(`the connection to the worker is lost; trying again in ${pauseMs / 1000} s`);
+      await pause(pauseMs, over);
+      if (over.aborted) return;
+      try {
+        const dialled = await dial(this.#signaling, this.#worker, options, over);
+        if (dialled === "busy") continue;
+        await this.link?.join(dialled.channel, over);
+        this.#current = dialled;
+        this.#reconnects++;
+        return options.onInfo("connected to the worker again");
+      } catch (error) {
+        if (!over.aborted) options.onInfo(errorText(error));
+        // Whoever fails the proof gets no second try to guess with.
+        if (error instanceof LinkUnknownError || error instanceof PeerProofError) {
+          return await this.link?.close();
+        }
+      }
+    }
+  }
 }
 
 /**
@@ -49,13 +165,13 @@ export interface Connection {
 export async function connectTo(
   signaling: SignalingClient,
   worker: string,
-  options: ConnectOptions,
+  options: DialOptions,
   signal: AbortSignal,
 ): Promise<Connection> {
   const deadline = performance.now() + BUSY_LIMIT_MS;
   for (;;) {
     const dialled = await dial(signaling, worker, options, signal);
-    if (dialled !== "busy") return await connectionOver(dialled, signaling, worker, options, signal);
+    if (dialled !== "busy") return await Connection.over(dialled, signaling, worker, options, signal);
     if (performance.now() > deadline) {
       throw new ConnectionError(
         `worker ${worker} is still busy with another client`,
@@ -65,75 +181,5 @@ export async function connectTo(
     options.onInfo(`worker ${worker} is busy with another client; trying again in ${BUSY_PAUSE_MS / 1000} s`);
     await pause(BUSY_PAUSE_MS, signal);
     signal.throwIfAborted();
-  }
-}
-
-async function connectionOver(
-  dialled: Dialled,
-  signaling: SignalingClient,
-  worker: string,
-  options: ConnectOptions,
-  signal: AbortSignal,
-): Promise<Connection> {
-  const { channel, features } = dialled;
-  const began = performance.now();
-  const over = new AbortController();
-  const link = features?.includes(LINK)
-    ? new Link({
-      id: newLinkId(),
-      patienceMs: PATIENCE_MS,
-      onDetached: () => void connectAgain(link!, signaling, worker, options, over.signal),
-    })
-    : undefined;
-  try {
-    if (link) await link.join(channel, signal);
-    else keepAlive(channel, KEEP_ALIVE_MS);
-  } catch (error) {
-    dialled.close();
-    throw error;
-  }
-  if (link) {
-    const roundTripMs = Math.min(performance.now() - began, dialled.route()?.rttMs ?? Infinity);
-    const dialMore = (): Promise<Dialled | "busy"> => dial(signaling, worker, options, over.signal, "far");
-    void keepLanes(link, roundTripMs, dialMore, over.signal);
-  }
-  const pipe = link ?? channel;
-  void pipe.closed.then(() => over.abort());
-  void peerGone(() => signaling, worker, () => pipe.silentMs, over.signal).then(() => pipe.close());
-  return {
-    pipe,
-    link,
-    isOurs: features !== undefined,
-    features: features ?? [],
-    async close(): Promise<void> {
-      over.abort();
-      await pipe.close();
-      dialled.close();
-    },
-  };
-}
-
-/** Gives a link that has lost its connection another one. Never throws: what does not work is tried again. */
-async function connectAgain(
-  link: Link,
-  signaling: SignalingClient,
-  worker: string,
-  options: ConnectOptions,
-  over: AbortSignal,
-): Promise<void> {
-  for (let pauseMs = FIRST_PAUSE_MS; !over.aborted; pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)) {
-    options.onInfo(`the connection to the worker is lost; trying again in ${pauseMs / 1000} s`);
-    await pause(pauseMs, over);
-    if (over.aborted) return;
-    try {
-      const dialled = await dial(signaling, worker, { ...options, timeoutMs: AGAIN_LIMIT_MS }, over);
-      if (dialled === "busy") continue;
-      await link.join(dialled.channel, over);
-      return options.onInfo("connected to the worker again");
-    } catch (error) {
-      if (!over.aborted) options.onInfo(errorText(error));
-      // Whoever fails the proof gets no second try to guess with.
-      if (error instanceof LinkUnknownError || error instanceof PeerProofError) return await link.close();
-    }
   }
 }

@@ -1,17 +1,16 @@
+import { errorText } from "../config/user_error.ts";
 import { extensionWith } from "../protocol/extension.ts";
 import type { Answer, IceServer } from "../protocol/signaling.ts";
 import { Channel } from "../rtc/channel.ts";
 import { Peer, type Route } from "../rtc/peer.ts";
 import { checkRoomProof, provePeer } from "../rtc/peer_proof.ts";
-import { RelayCarrier } from "../rtc/relay_carrier.ts";
+import { DIRECT_LIMIT_MS, RelayCarrier, type RelayPath } from "../rtc/relay_carrier.ts";
 import { RelayKeyPair, type RelayKeys } from "../rtc/relay_keys.ts";
 import type { Distance } from "../rtc/sctp.ts";
 import { ConnectionError } from "../rtc/transfer_error.ts";
 import type { SignalingClient } from "../signaling/client.ts";
 import { relayPath } from "../signaling/relay.ts";
 
-/** A way between the two machines is looked for so long before the signaling server relays, in milliseconds. */
-const DIRECT_LIMIT_MS = 8_000;
 /** The server is asked who is there for so long, in milliseconds, when a worker did not answer. */
 const ROOM_LIMIT_MS = 8_000;
 
@@ -25,12 +24,19 @@ export interface DialOptions {
   iceServers: readonly IceServer[];
   /** Connect through TURN servers only. */
   relayOnly: boolean;
+  onInfo: (text: string) => void;
+  /** What the connection is tuned for. Default: near. */
+  distance?: Distance;
+  /** Not over the signaling server. Default: false. */
+  directOnly?: boolean;
 }
 
 /** An open channel, and what the worker says of itself. */
 export interface Dialled {
   channel: Channel;
-  /** The way it takes now; undefined over the signaling server. */
+  /** Whether it goes over the signaling server. */
+  isRelayed: boolean;
+  /** The way it takes now; undefined over the signaling server, and when it is closed. */
   route(): Route | undefined;
   /** Undefined for a Python worker. */
   features: readonly string[] | undefined;
@@ -43,6 +49,7 @@ interface Way {
   channel: Channel;
   /** What the proof of the room secret is bound to. */
   binding: string;
+  isRelayed: boolean;
   route(): Route | undefined;
   close(): void;
 }
@@ -56,9 +63,8 @@ export async function dial(
   worker: string,
   options: DialOptions,
   signal: AbortSignal,
-  distance: Distance = "near",
 ): Promise<Dialled | "busy"> {
-  const { timeoutMs, roomSecret, relayOnly } = options;
+  const { timeoutMs, roomSecret, relayOnly, distance = "near", directOnly = false } = options;
   const iceServers = [...options.iceServers, ...signaling.iceServers];
   const { peer, sdp } = await Peer.offer({ iceServers, relayOnly, distance });
   const relay = new RelayKeyPair();
@@ -84,8 +90,8 @@ export async function dial(
     const { features, relay: theirs } = answer.sleap_rtc ?? {};
     checkRoomProof(roomSecret, features ?? []);
     peer.acceptAnswer(answer.sdp);
-    const keys = theirs === undefined ? undefined : relay.agree("client", theirs);
-    way = await openWay(peer, keys, signaling, worker, timeoutMs, signal);
+    const keys = theirs === undefined || directOnly ? undefined : relay.agree("client", theirs);
+    way = await openWay(peer, keys, signaling, worker, options, signal);
     const { channel, binding } = way;
     if (roomSecret !== undefined) {
       await provePeer(channel, { role: "client", secret: roomSecret, binding, signal });
@@ -104,22 +110,51 @@ async function openWay(
   keys: RelayKeys | undefined,
   signaling: SignalingClient,
   worker: string,
-  timeoutMs: number,
+  { timeoutMs, onInfo }: DialOptions,
   signal: AbortSignal,
 ): Promise<Way> {
   const limit = keys ? Math.min(timeoutMs, DIRECT_LIMIT_MS) : timeoutMs;
   try {
     const giveUp = (): void => peer.close(`not connected within ${limit / 1000} s`);
     const channel = await inTime(peer.channel, giveUp, limit, signal);
-    return { channel, binding: peer.binding, route: () => peer.route(), close: () => peer.close() };
+    return {
+      channel,
+      binding: peer.binding,
+      isRelayed: false,
+      route: () => peer.route(),
+      close: () => peer.close(),
+    };
   } catch (error) {
     signal.throwIfAborted();
     if (!keys) throw error;
-    const carrier = new RelayCarrier(relayPath(signaling, worker), keys);
-    const close = (): void => carrier.close();
-    await inTime(carrier.opened, close, timeoutMs, signal);
-    return { channel: new Channel(carrier), binding: keys.binding, route: () => undefined, close };
+    try {
+      const way = await openRelay(relayPath(signaling, worker), keys, timeoutMs, signal);
+      onInfo("no direct way to the worker: the connection goes over the signaling server, encrypted");
+      return way;
+    } catch (relayError) {
+      signal.throwIfAborted();
+      const hint = error instanceof ConnectionError ? error.hint : undefined;
+      throw new ConnectionError(`${errorText(error)}; ${errorText(relayError)}`, hint);
+    }
   }
+}
+
+async function openRelay(
+  path: RelayPath,
+  keys: RelayKeys,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<Way> {
+  const carrier = new RelayCarrier(path, keys);
+  const close = (): void => carrier.close();
+  await inTime(carrier.opened, close, timeoutMs, signal);
+  return {
+    channel: new Channel(carrier),
+    binding: keys.binding,
+    isRelayed: true,
+    route: () => undefined,
+    close,
+  };
 }
 
 /** Waits for what fails by itself when `give up` is called: after a while, or when aborted. */

@@ -249,6 +249,7 @@ class ClientJob {
       method: attempt.method,
       worker,
       channel_bytes: bytesSent + bytesReceived,
+      connection: this.connection.facts,
       time_to_job_start_s: this.#startedAfter,
       total_s: this.#seconds(),
       results: results === null ? null : resolve(results),

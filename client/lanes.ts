@@ -1,11 +1,17 @@
 /** How many connections a link uses: one where the worker is near, many where it is far (docs/performance.md). */
 import { getLogger } from "@logtape/logtape";
 import { errorText } from "../config/user_error.ts";
+import type { Channel } from "../rtc/channel.ts";
 import type { Link } from "../rtc/link.ts";
 import { pause } from "../signaling/presence.ts";
-import type { Dialled } from "./dial.ts";
 
 const logger = getLogger(["sleap-rtc", "client"]);
+
+/** A connection more. */
+interface Lane {
+  channel: Channel;
+  close(): void;
+}
 
 /** From this round trip on, in milliseconds, one connection is not enough. */
 const FAR_MS = 15;
@@ -29,7 +35,7 @@ const IDLE_LOOKS = 60;
 export async function keepLanes(
   link: Link,
   roundTripMs: number,
-  dialMore: () => Promise<Dialled | "busy">,
+  dialMore: () => Promise<Lane | "busy">,
   over: AbortSignal,
 ): Promise<void> {
   if (roundTripMs < FAR_MS) return;
@@ -59,7 +65,7 @@ export async function keepLanes(
 async function addLanes(
   link: Link,
   count: number,
-  dialMore: () => Promise<Dialled | "busy">,
+  dialMore: () => Promise<Lane | "busy">,
   over: AbortSignal,
 ): Promise<void> {
   const add = async (): Promise<void> => {

@@ -1,5 +1,6 @@
 import { MultiBar, type SingleBar } from "cli-progress";
 import { ProgressLines, ProgressMeter, sizeText } from "../config/progress.ts";
+import type { ConnectionFacts } from "./connect.ts";
 import { printable, printableOutput } from "../protocol/printable.ts";
 
 /** What a submission reports; people, logs and scripts are shown the same facts. */
@@ -23,6 +24,7 @@ export interface Summary {
   worker: string;
   /** Payload over the data channel, both directions. */
   channel_bytes: number;
+  connection: ConnectionFacts;
   /** From the start of the program to the first run; null when none started. */
   time_to_job_start_s: number | null;
   total_s: number;
@@ -137,11 +139,23 @@ function textOf(event: Exclude<ClientEvent, { event: "progress" | "log" }>): str
   }
 }
 
+/** ` (direct, round trip 12 ms, reconnected once)`; empty when nothing is known. */
+function wayText({ route, rtt_ms, reconnects, resent_bytes }: ConnectionFacts): string {
+  const ways = { direct: "direct", relay: "through a TURN server", signaling: "over the signaling server" };
+  const facts = [
+    ...(route === null ? [] : [ways[route]]),
+    ...(rtt_ms === null ? [] : [`round trip ${rtt_ms} ms`]),
+    ...(reconnects === 0 ? [] : [`reconnected ${reconnects === 1 ? "once" : `${reconnects} times`}`]),
+    ...(resent_bytes === 0 ? [] : [`${sizeText(resent_bytes)} sent again`]),
+  ];
+  return facts.length === 0 ? "" : ` (${facts.join(", ")})`;
+}
+
 function summaryText(summary: Summary): string {
   const start = summary.time_to_job_start_s;
   const facts = [
     `method ${summary.method}`,
-    `${sizeText(summary.channel_bytes)} over the channel`,
+    `${sizeText(summary.channel_bytes)} over the channel${wayText(summary.connection)}`,
     ...(start === null ? [] : [`job started after ${start.toFixed(1)} s`]),
     `${summary.total_s.toFixed(1)} s in all`,
   ].join(", ");

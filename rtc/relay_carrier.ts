@@ -4,6 +4,8 @@ import { type Frame, FrameKind, RelayFrames } from "./relay_frames.ts";
 import type { RelayKeys, RelayRole } from "./relay_keys.ts";
 import { ConnectionError } from "./transfer_error.ts";
 
+/** Another way to the other side is looked for so long before a relay is used, in milliseconds. */
+export const DIRECT_LIMIT_MS = 8_000;
 /** What arrived is acknowledged when it is so much, in characters … */
 const ACK_CHARS = 256 * 1024;
 /** … or after so many milliseconds. */

@@ -43,7 +43,6 @@ function createCommand(): Command {
     .option("--ws-port <port>", "port of the WebSocket; 0 takes any free one", parsePort, DEFAULT_WS_PORT)
     .option("--ice-server <url>", "STUN or TURN server for all peers; repeatable", addIceUrl)
     .option("--ice-username <name>", "user name at the TURN servers")
-    .option("--ice-credential <password>", "password at the TURN servers")
     .option(
       "--relay-limit <MiB/s>",
       "how fast each peer may send to others through this server, which they do where UDP is blocked; " +

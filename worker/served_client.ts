@@ -8,7 +8,7 @@ import { Link, readHello } from "../rtc/link.ts";
 import { Peer } from "../rtc/peer.ts";
 import { provePeer } from "../rtc/peer_proof.ts";
 import type { Pipe } from "../rtc/pipe.ts";
-import { RelayCarrier } from "../rtc/relay_carrier.ts";
+import { DIRECT_LIMIT_MS, RelayCarrier } from "../rtc/relay_carrier.ts";
 import { RelayKeyPair, type RelayKeys } from "../rtc/relay_keys.ts";
 import { ConnectionError } from "../rtc/transfer_error.ts";
 import type { SignalingClient } from "../signaling/client.ts";
@@ -114,7 +114,8 @@ export class ServedClient {
     const stop = (): void => closeAll();
     this.#stop.addEventListener("abort", stop, { once: true });
     if (this.#stop.aborted) stop();
-    const timer = setTimeout(closeAll, connectionTimeout * 1000);
+    // A client that finds no direct way goes over the signaling server after a while.
+    const timer = setTimeout(closeAll, connectionTimeout * 1000 + DIRECT_LIMIT_MS);
     try {
       signaling.send({
         type: "answer",

@@ -90,15 +90,13 @@ async function streamInto(channel: Channel, folder: string): Promise<void> {
 
 const NEVER = new AbortController().signal;
 
-async function dialMore(): Promise<
-  { channel: Channel; features: []; route: () => undefined; close(): void }
-> {
+async function dialMore(): Promise<{ channel: Channel; close(): void }> {
   const id = 1 + wanted.size;
   const opened = Promise.withResolvers<Peer>();
   wanted.set(id, opened);
   tell({ report: "wants", id });
   const peer = await opened.promise;
-  return { channel: await peer.channel, features: [], route: () => undefined, close: () => peer.close() };
+  return { channel: await peer.channel, close: () => peer.close() };
 }
 
 async function filesFrom(channel: Channel, path: string): Promise<void> {

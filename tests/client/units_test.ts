@@ -61,6 +61,7 @@ const SUMMARY: Summary = {
   method: "rtc",
   worker: "w",
   channel_bytes: 2048,
+  connection: { route: null, candidates: null, rtt_ms: null, reconnects: 0, resent_bytes: 0 },
   time_to_job_start_s: null,
   total_s: 2,
   results: "/out",
@@ -85,6 +86,17 @@ Deno.test("screen: lines of events", () => {
   assert.equal(
     lineOf({ event: "summary", summary: done }),
     "done (method rtc, 2.0 KiB over the channel, job started after 1.3 s, 2.0 s in all)",
+  );
+  const connection = {
+    route: "relay",
+    candidates: "a to b",
+    rtt_ms: 12,
+    reconnects: 1,
+    resent_bytes: 1024,
+  } as const;
+  assert.match(
+    lineOf({ event: "summary", summary: { ...done, connection } }) ?? "",
+    /2\.0 KiB over the channel \(through a TURN server, round trip 12 ms, reconnected once, 1\.0 KiB sent again\),/,
   );
 });
 

@@ -54,12 +54,16 @@ interface TurnLab extends TestLab {
 }
 
 /** The signaling server in the middle tells everyone of the TURN server there, whether it runs or not. */
-function withTurnLab(forwards: boolean, test: (lab: TurnLab) => Promise<void>): Promise<void> {
+function withTurnLab(
+  forwards: boolean,
+  test: (lab: TurnLab) => Promise<void>,
+  args: readonly string[] = [],
+): Promise<void> {
   return withNamespaces(["client", "worker"], { forwards }, (star) => {
     const { address, prefix } = star.middle;
     const turn = ["--ice-server", `turn:${address}:${PORT}`, "--ice-username", USER];
     const env = { SLEAP_RTC_ICE_CREDENTIAL: PASSWORD };
-    return withLab((lab) => test({ ...lab, star }), ["--host", address, ...turn], { prefix, env });
+    return withLab((lab) => test({ ...lab, star }), ["--host", address, ...turn, ...args], { prefix, env });
   });
 }
 
@@ -106,13 +110,27 @@ Deno.test({
         const run = await train(test, serving);
         assert.equal(run.code, 0, `${run.stderr}\n${serving.process.output}`);
         assert.equal(run.summary?.method, "rtc");
+        assert.equal(run.summary?.connection.route, "relay");
         await modelIn(join(test.home, "results/models"));
         for (const route of routes(run, serving)) assert.match(route, /^connected, relay: /);
       })),
 });
 
 Deno.test({
-  name: `turn: without the TURN server the same connection fails, and the message says why${SKIPPED}`,
+  name: `turn: without the TURN server the job goes over the signaling server${SKIPPED}`,
+  ignore: MISSING !== undefined,
+  fn: () =>
+    withTurnLab(false, async (test) => {
+      const config = "[default]\nconnection_timeout = 6\n";
+      const run = await train(test, await worker(test, config), { config });
+      assert.equal(run.code, 0, run.stderr);
+      assert.equal(run.summary?.connection.route, "signaling");
+      await modelIn(join(test.home, "results/models"));
+    }),
+});
+
+Deno.test({
+  name: `turn: where the signaling server does not relay either, the message says what is missing${SKIPPED}`,
   ignore: MISSING !== undefined,
   fn: () =>
     withTurnLab(false, async (test) => {
@@ -120,9 +138,9 @@ Deno.test({
       const run = await train(test, await worker(test, config), { config });
       assert.equal(run.code, 1);
       assert.equal(run.summary, undefined);
-      assert.match(run.stderr, /^error: no data channel: /m);
+      assert.match(run.stderr, /^error: .*relay/m);
       assert.match(run.stderr, /^hint: the TURN server 10\.77\.0\.1:3478 gave no relay: can it be reached/m);
-    }),
+    }, ["--relay-limit", "0"]),
 });
 
 Deno.test({
