@@ -10,8 +10,8 @@ import type { Screen } from "./screen.ts";
 
 /** A worker that is lost before the job began is looked for again for so long, in milliseconds … */
 const LOST_LIMIT_MS = 300_000;
-/** … with pauses of 2, 4, 8 … at most 30 s … */
-const FIRST_PAUSE_MS = 2_000;
+/** … with pauses of 1, 2, 4 … at most 30 s … */
+const FIRST_PAUSE_MS = 1_000;
 const LAST_PAUSE_MS = 30_000;
 /** … and no more when it was lost so often. */
 const MAX_LOSSES = 50;

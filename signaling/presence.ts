@@ -1,7 +1,7 @@
 import type { SignalingClient } from "./client.ts";
 
-/** How often the server is asked, in milliseconds. */
-const POLL_MS = 2_000;
+/** How often the server is asked about a silent peer, in milliseconds. */
+const POLL_MS = 1_000;
 /** A peer that has left the room counts as gone when its channel was silent for this long, in milliseconds. */
 const SILENT_MS = 4_000;
 
@@ -16,7 +16,7 @@ export async function peerGone(
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    await pause(POLL_MS, signal);
+    await pause(Math.max(POLL_MS, SILENT_MS - silentMs()), signal);
     const room = signaling();
     if (signal.aborted || silentMs() < SILENT_MS || !room.isConnected) continue;
     const peers = await room.discover().catch(() => undefined);
