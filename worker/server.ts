@@ -42,7 +42,11 @@ export class WorkerServer {
       const refused = await this.#serveRoom(signaling);
       if (!refused) break;
       logger.error("{reason}", { reason: refused.message });
-      if (this.#settings.room) throw refused;
+      if (this.#settings.room) {
+        // The client that is served needs no server any more.
+        await this.#busy;
+        throw refused;
+      }
       // Rooms end after two hours, or with their server; the worker goes on in a new one.
       logger.warn("making a new room; session strings from before no longer work");
       signaling = await this.#joinPatiently();
