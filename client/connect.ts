@@ -5,7 +5,7 @@ import { Link, LinkUnknownError, newLinkId } from "../rtc/link.ts";
 import { PeerProofError } from "../rtc/peer_proof.ts";
 import type { Pipe } from "../rtc/pipe.ts";
 import { ConnectionError } from "../rtc/transfer_error.ts";
-import type { SignalingClient } from "../signaling/client.ts";
+import { type SignalingClient, SignalingError } from "../signaling/client.ts";
 import { pause, peerGone } from "../signaling/presence.ts";
 import { dial, type Dialled, type DialOptions } from "./dial.ts";
 import { keepLanes } from "./lanes.ts";
@@ -23,6 +23,12 @@ const FIRST_PAUSE_MS = 500;
 const LAST_PAUSE_MS = 15_000;
 /** … and the worker's answer is waited for so long each time, in milliseconds. */
 const AGAIN_LIMIT_MS = 8_000;
+
+/**
+ * After these a lost connection is not tried again: the worker has given the link up, the room is gone, or the other
+ * side failed the proof and gets no second try to guess with.
+ */
+const FINAL_ERRORS = [LinkUnknownError, SignalingError, PeerProofError] as const;
 
 /** How a connection was, for the end of a job. */
 export interface ConnectionFacts {
@@ -143,7 +149,10 @@ export class Connection {
       try {
         const dialled = await dial(this.#signaling, this.#worker, options, over);
         if (dialled === "busy") continue;
-        await this.link?.join(dialled.channel, over);
+        await this.link?.join(dialled.channel, over).catch((error: unknown) => {
+          dialled.close();
+          throw error;
+        });
         this.#current = dialled;
         this.#reconnects++;
         return options.onInfo("connected to the worker again");

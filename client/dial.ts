@@ -81,7 +81,7 @@ export async function dial(
       sdp,
       sleap_rtc: { ...extensionWith(roomSecret), attempt, relay: relay.publicKey, distance },
     });
-    if (!sent) throw new ConnectionError("the signaling server is gone");
+    if (!sent) throw signaling.refusal ?? new ConnectionError("the signaling server is gone");
     const answer = await reaction;
     if (answer === "busy") {
       peer.close();

@@ -138,6 +138,7 @@ export class SignalingClient {
   #pause: { timer: ReturnType<typeof setTimeout>; end: () => void } | undefined;
   #registered: Registered | undefined;
   #isRegistered = false;
+  #refusal: SignalingError | undefined;
   #resolveClosed!: (error: SignalingError | undefined) => void;
   /** Settles when there will be no more messages: undefined after {@link close}, the error after a refusal. */
   readonly closed: Promise<SignalingError | undefined> = new Promise((resolve) =>
@@ -174,6 +175,11 @@ export class SignalingClient {
   /** Whether the socket is open and registered at this moment. */
   get isConnected(): boolean {
     return this.#isRegistered && this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  /** Why the server does not let this peer in any more; undefined while there is hope. */
+  get refusal(): SignalingError | undefined {
+    return this.#refusal;
   }
 
   /** Calls back for each message of the server until the returned function is called. */
@@ -358,6 +364,7 @@ export class SignalingClient {
         return;
       } catch (error) {
         if (error instanceof SignalingError && error.refusal !== undefined) {
+          this.#refusal = error;
           return this.#resolveClosed(error);
         }
       }
