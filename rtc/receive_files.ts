@@ -86,7 +86,7 @@ export class FilesReceiver {
 
   /**
    * Takes a message about files. Returns the folder when all are there; it is the caller's then: `moveTo` or `discard`.
-   * Throws {@link TransferError}, `PathValidationError`, `InsufficientSpaceError`, Deno's file errors.
+   * Throws {@link TransferError}, `PathValidationError`, Deno's file errors.
    */
   take(message: { type: FilesMessageType; json: string }): Promise<IncomingFolder | undefined> {
     return this.#guarded(async () => {
@@ -164,7 +164,7 @@ export class FilesReceiver {
       if (mayComeAgain) await this.interrupt();
       else await this.#discard();
       if (!(error instanceof SenderCancelled)) await this.#cancel(error);
-      throw error;
+      throw isLackOfSpace(error) ? new NoSpaceError(this.#options.root, this.offer, error) : error;
     }
   }
 
@@ -280,9 +280,25 @@ class CorruptFileError extends TransferError {
   }
 }
 
+/** The files do not fit on this disk, or no more fit into the quota. */
+class NoSpaceError extends TransferError {
+  constructor(root: string, { bytes, purpose }: FilesOffer, cause: unknown) {
+    super(`the disk has no space for the ${(bytes / 1e6).toFixed(1)} MB that were to come to ${root}`, {
+      hint: purpose === "results"
+        ? "make space there; the worker keeps the results, and its log says where"
+        : "make space there, or choose a folder of another disk",
+      cause,
+    });
+  }
+}
+
+function isLackOfSpace(error: unknown): boolean {
+  return error instanceof InsufficientSpaceError || isDiskFull(error);
+}
+
 /** What the sender may read of an error: our own words; those of the system hold paths of this machine. */
 function tellable(error: unknown): { code: CancelCode; reason: string } {
-  if (error instanceof InsufficientSpaceError || isDiskFull(error)) {
+  if (isLackOfSpace(error)) {
     return { code: "no space", reason: "there is not enough disk space on the receiving side" };
   }
   if (error instanceof CorruptFileError) return { code: "corrupt", reason: errorText(error) };
