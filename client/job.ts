@@ -85,6 +85,8 @@ export async function runClientJob(
   // A wrong backend or folder is told before anything is connected.
   checkWishes({ storage, preferredBackend, userSubdir });
   const inbox = await Deno.makeTempDir({ dir: request.outputDir, prefix: ".sleap-rtc-inbox-" });
+  /** Over connections whose worker was lost. */
+  let lostBytes = 0;
   const tryOnce = (flags: RoomFlags & ChoiceFlags): Promise<Summary> =>
     withWorker(
       { ...flags, storageBackend: request.storageBackend },
@@ -102,7 +104,13 @@ export async function runClientJob(
           began,
           signal,
         );
-        return await job.run(attempts, target.peerId);
+        const { pipe } = connection;
+        try {
+          const summary = await job.run(attempts, target.peerId);
+          return { ...summary, channel_bytes: summary.channel_bytes + lostBytes };
+        } finally {
+          lostBytes += pipe.bytesSent + pipe.bytesReceived;
+        }
       },
     );
   try {
