@@ -156,8 +156,7 @@ export class IncomingFolder {
 
   /** Leaves nothing. */
   async discard(): Promise<void> {
-    await removeAll(this.#path);
-    this.#lock.close();
+    await removeLocked(this.#path, this.#lock);
   }
 }
 
@@ -168,8 +167,7 @@ export async function removeForsaken(root: string): Promise<void> {
     if (!isDirectory || !await isForsaken(path)) continue;
     const lock = await lockFolder(path);
     if (!lock) continue;
-    await removeAll(path);
-    lock.close();
+    await removeLocked(path, lock);
   }
 }
 
@@ -201,6 +199,13 @@ async function lockFolder(path: string): Promise<Deno.FsFile | undefined> {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** NFS and FUSE keep a file that is removed while it is open in its folder: the lock goes last, closed. */
+async function removeLocked(path: string, lock: Deno.FsFile): Promise<void> {
+  await removeAll(join(path, FILES));
+  lock.close();
+  await removeAll(path);
 }
 
 async function removeAll(path: string): Promise<void> {
