@@ -158,10 +158,7 @@ export class Connection {
         return options.onInfo("connected to the worker again");
       } catch (error) {
         if (!over.aborted) options.onInfo(errorText(error));
-        // Whoever fails the proof gets no second try to guess with.
-        if (error instanceof LinkUnknownError || error instanceof PeerProofError) {
-          return await this.link?.close();
-        }
+        if (FINAL_ERRORS.some((kind) => error instanceof kind)) return await this.link?.close();
       }
     }
   }

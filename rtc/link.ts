@@ -33,7 +33,7 @@ const ONLY_LANE_MARKS = [1024 * 1024, 512 * 1024] as const;
 const HELLO_LIMIT_MS = 10_000;
 /** How often an idle lane looks for messages that are late on another, in milliseconds. */
 const LATE_LOOK_MS = 20;
-/** A farewell gets so long to leave, in milliseconds. */
+/** A farewell gets so long to be heard, in milliseconds. */
 const BYE_LIMIT_MS = 1_000;
 
 /** One of the channels that a link uses. */
@@ -182,13 +182,16 @@ export class Link implements Pipe {
   async close(): Promise<void> {
     if (!this.#open) return;
     this.#end();
-    const bye = formatFrame("bye", 0);
-    const limit = AbortSignal.timeout(BYE_LIMIT_MS);
-    await Promise.allSettled([...this.#lanes].map(async ({ channel }) => {
-      await channel.send(bye, limit);
-      await channel.flush(limit);
-    }));
-    this.#closeLanes();
+    const channels = [...this.#lanes].map(({ channel }) => channel);
+    const late = new AbortController();
+    const timer = setTimeout(() => {
+      late.abort();
+      this.#closeLanes();
+    }, BYE_LIMIT_MS);
+    // What is under way when a channel is closed can be lost, the farewell as well: whoever hears it closes.
+    await Promise.allSettled(channels.map((channel) => channel.send(formatFrame("bye", 0), late.signal)));
+    await Promise.all(channels.map(({ closed }) => closed));
+    clearTimeout(timer);
   }
 
   /** Settles at the next change of any kind. Throws the abort reason. */
