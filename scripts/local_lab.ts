@@ -168,19 +168,29 @@ export interface ClientRun {
   summary: Summary | undefined;
 }
 
+function signalingServer(
+  httpPort: string,
+  wsPort: string,
+  args: readonly string[] = [],
+  options: ProcessOptions = {},
+): LabProcess {
+  const ports = ["--host", "127.0.0.1", "--http-port", httpPort, "--ws-port", wsPort, "--json"];
+  return new LabProcess([...fromSource("signaling/main.ts"), ...ports, ...args], options);
+}
+
 /** The processes of one lab; stop it, or they stay. */
 export class LocalLab {
   /** Absolute; configuration files and whatever the caller puts there. */
   readonly folder: string;
   readonly httpUrl: string;
   readonly wsUrl: string;
-  readonly signaling: LabProcess;
   readonly #processes: LabProcess[] = [];
+  #signaling: LabProcess;
   #configs = 0;
 
   private constructor(folder: string, signaling: LabProcess, urls: { http: string; websocket: string }) {
     this.folder = folder;
-    this.signaling = signaling;
+    this.#signaling = signaling;
     this.httpUrl = urls.http;
     this.wsUrl = urls.websocket;
     this.#processes.push(signaling);
@@ -192,10 +202,19 @@ export class LocalLab {
     args: readonly string[] = [],
     options: ProcessOptions = {},
   ): Promise<LocalLab> {
-    const free = ["--host", "127.0.0.1", "--http-port", "0", "--ws-port", "0", "--json"];
-    const signaling = new LabProcess([...fromSource("signaling/main.ts"), ...free, ...args], options);
+    const signaling = signalingServer("0", "0", args, options);
     const line = await signaling.line(/"listening"/);
     return new LocalLab(folder, signaling, JSON.parse(line));
+  }
+
+  /** Kills the signaling server and starts another one at its ports, which knows nothing of the first one's rooms. */
+  async restartSignaling(): Promise<void> {
+    this.#signaling.kill("SIGKILL");
+    await this.#signaling.exited();
+    const [http, websocket] = [this.httpUrl, this.wsUrl].map((url) => new URL(url).port);
+    this.#signaling = signalingServer(http!, websocket!);
+    this.#processes.push(this.#signaling);
+    await this.#signaling.line(/"listening"/);
   }
 
   /** The environment that points a program at this lab's server. */

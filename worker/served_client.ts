@@ -1,7 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 import { errorText } from "../config/user_error.ts";
 import { extensionWith } from "../protocol/extension.ts";
-import { LINK, LINK_UNKNOWN } from "../protocol/link.ts";
+import { type Hello, LINK, LINK_UNKNOWN } from "../protocol/link.ts";
 import type { Offer } from "../protocol/signaling.ts";
 import { Channel, keepAlive } from "../rtc/channel.ts";
 import { Link, readHello } from "../rtc/link.ts";
@@ -47,7 +47,7 @@ export class ServedClient {
   async connect(signaling: SignalingClient, offer: Offer): Promise<Pipe> {
     const channel = await this.#answer(signaling, offer);
     if (offer.sleap_rtc?.features.includes(LINK)) {
-      const hello = await readHello(channel, this.#stop);
+      const hello = await readHelloOrClose(channel, this.#stop);
       this.#link = new Link({
         id: hello.id,
         patienceMs: PATIENCE_MS,
@@ -60,8 +60,10 @@ export class ServedClient {
       if (offer.sleap_rtc) keepAlive(channel, KEEP_ALIVE_MS);
       this.#pipe = channel;
     }
-    if (this.#stop.aborted) void this.close();
-    else this.#stop.addEventListener("abort", () => void this.close(), { once: true });
+    const stop = (): void => void this.close();
+    if (this.#stop.aborted) stop();
+    else this.#stop.addEventListener("abort", stop, { once: true });
+    void this.#pipe.closed.then(() => this.#stop.removeEventListener("abort", stop));
     return this.#pipe;
   }
 
@@ -70,7 +72,7 @@ export class ServedClient {
     if (this.#ways.size >= MAX_CHANNELS) return;
     try {
       const channel = await this.#answer(signaling, offer);
-      const hello = await readHello(channel, this.#stop);
+      const hello = await readHelloOrClose(channel, this.#stop);
       if (this.#link?.isOpen && hello.id === this.#link.id) {
         const wasLost = this.#link.lanes === 0;
         await this.#link.welcome(channel, hello);
@@ -149,6 +151,16 @@ export class ServedClient {
       clearTimeout(timer);
       this.#stop.removeEventListener("abort", stop);
     }
+  }
+}
+
+/** A channel on which no hello comes is of no use; closing it ends the connection below it. */
+async function readHelloOrClose(channel: Channel, signal: AbortSignal): Promise<Hello> {
+  try {
+    return await readHello(channel, signal);
+  } catch (error) {
+    channel.close();
+    throw error;
   }
 }
 
