@@ -38,7 +38,13 @@ async function connectOnce(http: string, url: string, session: string): Promise<
     role: "client",
     metadata: { tags: ["sleap-rtc"] },
   });
-  const options = { timeoutMs: 10_000, roomSecret: undefined, onInfo: console.error };
+  const options = {
+    timeoutMs: 10_000,
+    roomSecret: undefined,
+    iceServers: [],
+    relayOnly: false,
+    onInfo: console.error,
+  };
   const connection = await connectTo(signaling, peerId, options, signal);
   await connection.close();
   signaling.close();
