@@ -449,6 +449,23 @@ for (const [name, wrong] of Object.entries(WRONGS)) {
     }));
 }
 
+Deno.test("files: a transfer that ends before anything came leaves nothing, after that what came", () =>
+  withTempDir(async (root) => {
+    for (const steps of [0, 1, 2]) {
+      const { take, receiver } = hostile(root, 3, 15);
+      if (steps > 0) await take("FILES_LIST", { files: LIST });
+      if (steps > 1) await take("FILES_BEGIN", { offset: 0 });
+      await receiver.interrupt();
+      assert.deepEqual(names(root), []);
+    }
+    const { take, chunk, receiver } = hostile(root, 3, 15);
+    await take("FILES_LIST", { files: LIST });
+    await take("FILES_BEGIN", { offset: 0 });
+    await chunk(0, 0, 1);
+    await receiver.interrupt();
+    assert.deepEqual(names(root), [KEY]);
+  }));
+
 Deno.test("files: more than the disk has room for is refused before anything comes", () =>
   withTempDir(async (root) => {
     const { take, told } = hostile(root, 1, 2 ** 52);

@@ -38,17 +38,21 @@ export function serve(link: Link, { base, scratch, incoming }: Places): Promise<
   return new Session(link, { scratch, incoming, storage, job: JOB, onStatus: () => {} }).run();
 }
 
-/** Calls a test with the client's side of a link to a session. */
-export function withServed(test: (link: Link, places: Places) => Promise<void>): Promise<void> {
+/** Calls a test with the client's side of a link to a session, and what it returns when the session has ended. */
+export function withServed(
+  test: (link: Link, places: Places) => Promise<(() => void) | void>,
+): Promise<void> {
   return withPlaces((places) =>
     withLink(async ({ client, worker }) => {
       const running = serve(worker, places);
+      let afterwards: (() => void) | void;
       try {
-        await test(client, places);
+        afterwards = await test(client, places);
       } finally {
         await client.close();
         await running;
       }
+      afterwards?.();
     })
   );
 }

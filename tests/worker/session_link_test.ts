@@ -46,7 +46,7 @@ Deno.test("session over a link: a package as a file, results file by file", () =
       "b/": "",
       "b/best.ckpt": "weights\n",
     });
-    assert.deepEqual([names(inbox), names(scratch), names(incoming)], [["results-1"], [], []]);
+    return () => assert.deepEqual([names(inbox), names(scratch), names(incoming)], [["results-1"], [], []]);
   }));
 
 Deno.test("session over a link: a package as a folder, without earlier results", () =>
@@ -61,7 +61,7 @@ Deno.test("session over a link: a package as a folder, without earlier results",
     const end = await runJob(link, dir, join(home, "pkg"), inbox);
     assert.equal(end.type, "complete");
     assert.deepEqual(names(join(inbox, "results-1/models")), ["a"]);
-    assert.deepEqual([names(scratch), names(incoming)], [[], []]);
+    return () => assert.deepEqual([names(scratch), names(incoming)], [[], []]);
   }));
 
 Deno.test("session over a link: a package goes on over a new link where the old one ended", () =>
@@ -157,7 +157,7 @@ Deno.test("session over a link: offers that break the rules, and such as no work
     const { sender, sent } = sending(link, { ...outgoing, files: [] });
     assert.match((await until(link, /^JOB_FAILED/, sender)).at(-1)!, /No train-script\.sh/);
     assert.equal(await sent, undefined);
-    assert.deepEqual([names(scratch), names(incoming)], [[], []]);
+    return () => assert.deepEqual([names(scratch), names(incoming)], [[], []]);
   }));
 
 Deno.test("session over a link: results that the client declines are kept on the worker", () =>
