@@ -134,7 +134,8 @@ export class FilesReceiver {
     if (this.#isOver) return;
     this.#isOver = true;
     await this.#writer?.close().catch(() => {});
-    if (this.offer.key === null) await this.#folder?.discard();
+    const came = this.#found + this.#before + (this.#writer?.position ?? 0);
+    if (this.offer.key === null || came === 0) await this.#folder?.discard();
     else this.#folder?.keep();
   }
 
