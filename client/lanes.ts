@@ -20,11 +20,15 @@ const LOOK_MS = 500;
 /** A link that moved so many bytes within a look is busy. */
 const BUSY_BYTES = 1024 * 1024;
 /** Connections of a busy link, and of one on whose way packets are lost. */
-const [MANY, MOST] = [16, 32];
+const [MANY, MOST] = [8, 32];
+/** Bytes that one connection has under way at most: what its receiver's buffer of 1 MiB lets through. */
+const LANE_BYTES = 768 * 1024;
+/** Less than this share of what the windows allow means that packets are lost, or that the way is narrow. */
+const POOR = 0.5;
 /** More connections must bring this much more, or they go again. */
 const WORTH = 1.15;
 /** Looks over which a rate is taken, and before those, in which it settles. */
-const [RATE_LOOKS, SETTLE_LOOKS] = [8, 4];
+const [RATE_LOOKS, SETTLE_LOOKS] = [4, 3];
 /** Looks without load after which one connection is enough. */
 const IDLE_LOOKS = 60;
 
@@ -53,7 +57,8 @@ export async function keepLanes(
     else if (isBusy && wanted < MANY) [wanted, rates.length, before] = [MANY, 0, undefined];
     if (isBusy && link.lanes === wanted && rates.push(bytes) === SETTLE_LOOKS + RATE_LOOKS) {
       const rate = rates.splice(0).slice(SETTLE_LOOKS).reduce((sum, each) => sum + each, 0) / RATE_LOOKS;
-      if (wanted === MANY && before === undefined) [wanted, before] = [MOST, rate];
+      const most = MANY * LANE_BYTES * LOOK_MS / roundTripMs;
+      if (wanted === MANY && before === undefined && rate < POOR * most) [wanted, before] = [MOST, rate];
       else if (wanted === MOST && rate < WORTH * (before ?? 0)) wanted = MANY;
     }
     if (link.lanes > wanted) link.trim(wanted);

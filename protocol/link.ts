@@ -9,13 +9,14 @@ import { MAX_TEXT_BYTES } from "./message.ts";
 export const LINK = "link";
 
 /** A sender has at most so many bytes under way that the other side has not consumed … */
-export const WINDOW_BYTES = 24 * 1024 * 1024;
+export const WINDOW_BYTES = 16 * 1024 * 1024;
 /** … and with one lane so many: more would only fill memory. */
 export const ONE_LANE_WINDOW_BYTES = 4 * 1024 * 1024;
 /** Kind, one zero byte, and a sequence number of 48 bits. */
 const HEADER_BYTES = 8;
-/** An acknowledgement's payload: another sequence number. */
-const ACK_BYTES = 6;
+const SEQUENCE_BYTES = 6;
+/** An acknowledgement's payload: two more numbers. */
+const ACK_BYTES = 2 * SEQUENCE_BYTES;
 /** What one frame carries at most, in bytes. */
 export const MAX_PAYLOAD_BYTES = MAX_TEXT_BYTES;
 
@@ -25,8 +26,11 @@ const KINDS = { text: 1, bytes: 2, ack: 3, bye: 4 } as const;
 export type Frame =
   | { kind: "text"; sequence: number; text: string }
   | { kind: "bytes"; sequence: number; bytes: Uint8Array }
-  /** All messages up to and with `sequence` were consumed, and all up to and with `received` are there. */
-  | { kind: "ack"; sequence: number; received: number }
+  /**
+   * All messages up to and with `sequence` were consumed, all up to and with `received` are there, and so many frames
+   * with messages came over the lane that the acknowledgement goes over.
+   */
+  | { kind: "ack"; sequence: number; received: number; onLane: number }
   /** The link ends; nothing is to be sent again. */
   | { kind: "bye"; sequence: number };
 
@@ -66,12 +70,12 @@ export function writeFrame(
 }
 
 /** An acknowledgement as it travels; see {@link Frame}. */
-export function formatAck(consumed: number, received: number): Uint8Array<ArrayBuffer> {
-  return formatFrame("ack", consumed, sequenceBytes(received));
+export function formatAck(consumed: number, received: number, onLane: number): Uint8Array<ArrayBuffer> {
+  return formatFrame("ack", consumed, sequenceBytes(received), sequenceBytes(onLane));
 }
 
 function sequenceBytes(sequence: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(ACK_BYTES);
+  const bytes = new Uint8Array(SEQUENCE_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint16(0, Math.floor(sequence / 2 ** 32));
   view.setUint32(2, sequence % 2 ** 32);
@@ -95,7 +99,12 @@ export function parseFrame(message: Uint8Array): Frame | undefined {
       return { kind: "bytes", sequence, bytes: payload };
     case KINDS.ack:
       if (payload.length !== ACK_BYTES) return undefined;
-      return { kind: "ack", sequence, received: sequenceIn(payload) };
+      return {
+        kind: "ack",
+        sequence,
+        received: sequenceIn(payload),
+        onLane: sequenceIn(payload.subarray(6)),
+      };
     case KINDS.bye:
       return payload.length === 0 ? { kind: "bye", sequence } : undefined;
     default:

@@ -12,6 +12,7 @@ import {
 } from "../protocol/link.ts";
 import { type Channel, keepAlive } from "./channel.ts";
 import { Inbox } from "./inbox.ts";
+import { LaneFlow } from "./lane_flow.ts";
 import { LaneWatch } from "./lane_watch.ts";
 import { Outbox } from "./outbox.ts";
 import type { Pipe } from "./pipe.ts";
@@ -25,10 +26,10 @@ const KEEP_ALIVE_MS = 2_000;
 const ACK_BYTES = ONE_LANE_WINDOW_BYTES / 4;
 /** … or, when less, after so many milliseconds. */
 const ACK_MS = 25;
-/** Bytes queued in one of several lanes, at most and to be filled up again: what waits behind a slow lane waits long. */
-const LANE_MARKS = [256 * 1024, 128 * 1024] as const;
-/** The same where there is one. */
-const ONLY_LANE_MARKS = [1024 * 1024, 512 * 1024] as const;
+/** Where there are several lanes, what arrives over one is told after so many bytes: it makes room for more. */
+const LANE_ACK_BYTES = 128 * 1024;
+/** Bytes queued in a lane, at most and to be filled up again. */
+const WATER_MARKS = [1024 * 1024, 512 * 1024] as const;
 /** The other side's hello is waited for so long, in milliseconds. */
 const HELLO_LIMIT_MS = 10_000;
 /** How often an idle lane looks for messages that are late on another, in milliseconds. */
@@ -40,6 +41,12 @@ const BYE_LIMIT_MS = 1_000;
 interface Lane {
   channel: Channel;
   watch: LaneWatch;
+  /** What this side has under way on it. */
+  flow: LaneFlow;
+  /** Frames with messages that came over it. */
+  arrived: number;
+  /** Bytes of them that the other side was not told of. */
+  untoldBytes: number;
   isLost: boolean;
 }
 
@@ -217,7 +224,15 @@ export class Link implements Pipe {
     if (!this.#open) return void channel.close();
     clearTimeout(this.#patience);
     this.#outbox.arrived(received);
-    const lane = { channel, watch: new LaneWatch(channel), isLost: false };
+    const lane: Lane = {
+      channel,
+      watch: new LaneWatch(channel),
+      flow: new LaneFlow(),
+      arrived: 0,
+      untoldBytes: 0,
+      isLost: false,
+    };
+    channel.setWaterMarks(...WATER_MARKS);
     this.#lanes.add(lane);
     this.#shareOut();
     keepAlive(channel, KEEP_ALIVE_MS);
@@ -248,16 +263,14 @@ export class Link implements Pipe {
   }
 
   #shareOut(): void {
-    const areMany = this.#lanes.size > 1;
-    this.#outbox.window = areMany ? WINDOW_BYTES : ONE_LANE_WINDOW_BYTES;
-    const [high, low] = areMany ? LANE_MARKS : ONLY_LANE_MARKS;
-    for (const { channel } of this.#lanes) channel.setWaterMarks(high, low);
+    this.#outbox.window = this.#lanes.size > 1 ? WINDOW_BYTES : ONE_LANE_WINDOW_BYTES;
   }
 
   /** Gives waiting messages to a lane, as fast as it takes them. */
   async #pump(lane: Lane): Promise<void> {
     while (this.#open && !lane.isLost) {
-      const frame = this.#outbox.next(lane);
+      const isFull = this.#lanes.size > 1 && lane.flow.isFull;
+      const frame = isFull ? undefined : this.#outbox.next(lane);
       if (!frame) {
         // What is late is noticed by looking again.
         const timer = this.#outbox.isFull && this.#lanes.size > 1
@@ -268,33 +281,42 @@ export class Link implements Pipe {
         continue;
       }
       this.#bytesSent += frame.length;
+      lane.flow.sent(frame.length);
       await lane.channel.send(frame).catch(() => this.#lose(lane));
     }
   }
 
   async #read(lane: Lane): Promise<void> {
     for (let message; this.#open && (message = await lane.channel.receive()) !== undefined;) {
-      if (typeof message === "string" || !this.#take(message)) {
+      if (typeof message === "string" || !this.#take(message, lane)) {
         logger.warn("the other side broke the rules of the link, which is closed");
-        return await this.close();
+        // Nothing that it answers is of interest.
+        lane.channel.send(formatFrame("bye", 0)).catch(() => {});
+        this.#end();
+        return this.#closeLanes();
       }
     }
     this.#lose(lane);
   }
 
   /** Takes a frame; false when it breaks the rules. */
-  #take(message: Uint8Array): boolean {
+  #take(message: Uint8Array, lane: Lane): boolean {
     const frame = parseFrame(message);
     this.#bytesReceived += message.length;
     let isFine = frame !== undefined;
     if (frame?.kind === "ack") {
-      isFine = this.#outbox.acknowledge(frame.sequence);
+      isFine = this.#outbox.acknowledge(frame.sequence) && lane.flow.arrived(frame.onLane);
       this.#outbox.arrived(frame.received);
     } else if (frame?.kind === "text") isFine = this.#inbox.put(frame.sequence, frame.text, message.length);
     else if (frame?.kind === "bytes") isFine = this.#inbox.put(frame.sequence, frame.bytes, message.length);
     else if (frame?.kind === "bye") {
       this.#end();
       this.#closeLanes();
+    }
+    if (frame?.kind === "text" || frame?.kind === "bytes") {
+      lane.arrived++;
+      lane.untoldBytes += message.length;
+      if (this.#lanes.size > 1 && lane.untoldBytes >= LANE_ACK_BYTES) this.#acknowledgeOver(lane);
     }
     this.#acknowledgeSoon();
     this.#wake();
@@ -308,14 +330,22 @@ export class Link implements Pipe {
     else if (bytes > 0) this.#ackTimer ??= setTimeout(() => this.#acknowledge(), ACK_MS);
   }
 
+  /** Tells all lanes what came over them, and one of them what is done with. */
   #acknowledge(): void {
     clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;
-    const [lane] = [...this.#lanes].sort((a, b) => a.channel.bufferedAmount - b.channel.bufferedAmount);
-    // Without a lane it is told when there is one again.
-    if (!lane || !this.#open) return;
+    const lanes = [...this.#lanes].sort((a, b) => a.channel.bufferedAmount - b.channel.bufferedAmount);
+    for (const [index, lane] of lanes.entries()) {
+      if (index === 0 || lane.untoldBytes > 0) this.#acknowledgeOver(lane);
+    }
+  }
+
+  #acknowledgeOver(lane: Lane): void {
+    if (!this.#open) return;
     this.#inbox.told();
-    lane.channel.send(formatAck(this.#inbox.consumed, this.#inbox.received)).catch(() => this.#lose(lane));
+    lane.untoldBytes = 0;
+    const frame = formatAck(this.#inbox.consumed, this.#inbox.received, lane.arrived);
+    lane.channel.send(frame).catch(() => this.#lose(lane));
   }
 
   #end(): void {

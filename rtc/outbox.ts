@@ -3,8 +3,8 @@ import { MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { MESSAGE_COST } from "./inbox.ts";
 import { Queue } from "./queue.ts";
 
-/** A message is late when it takes twice as long as the quickest, and so many milliseconds. */
-const LATE_MS = 50;
+/** A message is late when it takes four times as long as the quickest, and so many milliseconds. */
+const LATE_MS = 200;
 /** Messages that are looked at, behind the one that is late, for others of its lane. */
 const MAX_OVERTAKEN = 256;
 
@@ -51,7 +51,7 @@ export class Outbox<Lane> {
 
   /** Milliseconds from which on a message is late. */
   get #lateMs(): number {
-    return 2 * this.#quickestMs + LATE_MS;
+    return 4 * this.#quickestMs + LATE_MS;
   }
 
   /** Bytes that were sent more than once. */

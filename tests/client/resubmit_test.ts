@@ -51,7 +51,7 @@ Deno.test("resubmit: a worker lost before the job began is looked for, any of th
   const { end, tries, warnings } = await run([LOST, "done"], { ...ROOM, workerId: "w", minGpuMemory: 8 });
   assert.equal(end, "done");
   assert.deepEqual(tries[1], { ...ROOM, autoSelect: true, minGpuMemory: 8 });
-  assert.match(warnings.join(), /lost before the job began; looking for a worker again in 2 s/);
+  assert.match(warnings.join(), /lost before the job began; looking for a worker again in 1 s/);
 });
 
 Deno.test("resubmit: the room of a session string is entered again, its worker may be another", async () => {
@@ -65,13 +65,13 @@ Deno.test("resubmit: while nobody is there the pauses grow, after another loss t
   const { end, warnings } = await run(outcomes);
   assert.equal(end, "done");
   assert.deepEqual(warnings.map((each) => /in (\d+) s$/.exec(each)?.[1]), [
+    "1",
     "2",
     "4",
     "8",
     "16",
     "30",
-    "30",
-    "2",
+    "1",
   ]);
 });
 

@@ -17,7 +17,7 @@ const sequence = fc.integer({ min: 0, max: 2 ** 48 - 1 });
 const frame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ kind: fc.constant("text" as const), sequence, text }, PLAIN),
   fc.record({ kind: fc.constant("bytes" as const), sequence, bytes: fc.uint8Array() }, PLAIN),
-  fc.record({ kind: fc.constant("ack" as const), sequence, received: sequence }, PLAIN),
+  fc.record({ kind: fc.constant("ack" as const), sequence, received: sequence, onLane: sequence }, PLAIN),
   fc.record({ kind: fc.constant("bye" as const), sequence }, PLAIN),
 );
 
@@ -25,7 +25,7 @@ function format(frame: Frame): Uint8Array {
   if (frame.kind === "text") {
     return formatFrame("text", frame.sequence, new TextEncoder().encode(frame.text));
   }
-  if (frame.kind === "ack") return formatAck(frame.sequence, frame.received);
+  if (frame.kind === "ack") return formatAck(frame.sequence, frame.received, frame.onLane);
   return formatFrame(frame.kind, frame.sequence, ...(frame.kind === "bytes" ? [frame.bytes] : []));
 }
 

@@ -24,6 +24,6 @@ Deno.test("frames are those of the documentation's test vectors", () => {
   assert.ok(frame?.kind === "bytes" && frame.sequence === 4_294_967_301);
   const parsed = parseChunk(frame.bytes)!;
   assert.deepEqual({ ...parsed, bytes: new Uint8Array(parsed.bytes) }, { ...chunk, bytes: bytes("abc") });
-  assert.deepEqual(formatAck(7, 9), vector("acknowledgement of 7"));
+  assert.deepEqual(formatAck(7, 9, 3), vector("acknowledgement of 7"));
   assert.deepEqual(formatFrame("bye", 0), vector("farewell"));
 });

@@ -331,7 +331,7 @@ const BREACHES: readonly [string, string | Uint8Array][] = [
   ["a text", "hello"],
   ["garbage", new Uint8Array(100).fill(200)],
   ["nothing", new Uint8Array(0)],
-  ["an acknowledgement of what was never sent", formatAck(1, 1)],
+  ["an acknowledgement of what was never sent", formatAck(1, 1, 0)],
   ["a text that is no UTF-8", formatFrame("text", 1, Uint8Array.of(0xff))],
 ];
 for (const [name, breach] of BREACHES) {
@@ -366,7 +366,7 @@ Deno.test("link: messages that come again, or late acknowledgements, change noth
   for (const sequence of [2, 1, 1, 2, 0, 3, 2]) native.deliver(text(sequence, `text ${sequence}`));
   assert.deepEqual(await takeFrom(link, 3), ["text 1", "text 2", "text 3"]);
   await sendAll(link, ["a", "b"]);
-  for (const sequence of [0, 2, 1, 0]) native.deliver(formatAck(sequence, 0));
+  for (const sequence of [0, 2, 1, 0]) native.deliver(formatAck(sequence, 0, 0));
   await link.flush();
   assert.ok(link.isOpen);
   await link.close();

@@ -155,7 +155,7 @@ class Talker {
         if (frame?.kind === "ack") this.#consumed = Math.max(this.#consumed, frame.sequence);
         else if (frame) this.#heard = Math.max(this.#heard, frame.sequence);
       }
-      this.native.deliver(formatAck(this.#heard, this.#heard));
+      this.native.deliver(formatAck(this.#heard, this.#heard, 0));
     } while (this.sequence - this.#consumed > 5 * BURST);
   }
 }
@@ -207,7 +207,7 @@ function frame(dice: Dice, sequence: number): string | Uint8Array {
     case 2:
       return mutated(dice, formatFrame(...payloadFrame(dice, near)));
     case 3:
-      return formatAck(dice.roll(3), dice.roll(9));
+      return formatAck(dice.roll(3), dice.roll(9), dice.roll(3));
     case 4:
       return formatFrame("bytes", dice.roll(2 ** 32), dice.bytes(20));
     default:

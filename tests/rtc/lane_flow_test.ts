@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { LaneFlow } from "../../rtc/lane_flow.ts";
+
+const FRAME = 64 * 1024;
+
+/** A lane that delivers frames one after the other, each so many milliseconds after it could; bytes under way. */
+function drive(perFrameMs: (round: number) => number, rounds: number): number[] {
+  let now = 0;
+  const flow = new LaneFlow(() => now);
+  const due: number[] = [];
+  let [free, arrived] = [0, 0];
+  const under: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    while (!flow.isFull) {
+      flow.sent(FRAME);
+      free = Math.max(free, now) + perFrameMs(round);
+      due.push(free + 50);
+    }
+    under.push(flow.bytes);
+    now = due[arrived]!;
+    assert.ok(flow.arrived(++arrived));
+  }
+  return under;
+}
+
+Deno.test("lane flow: a quick lane gets more, a slow one no more than it delivers soon", () => {
+  const quick = drive(() => 5, 400);
+  assert.ok(quick.at(-1)! >= 1024 * 1024, String(quick.at(-1)));
+  const slow = drive(() => 60, 400);
+  assert.ok(slow.at(-1)! <= 3 * FRAME, String(slow.at(-1)));
+});
+
+Deno.test("lane flow: a lane that becomes slow gets less, and more again when it is quick", () => {
+  const under = drive((round) => round > 400 && round < 800 ? 60 : 5, 1_600);
+  assert.ok(under[400]! >= 1024 * 1024);
+  assert.ok(under[799]! <= 3 * FRAME, String(under[799]));
+  assert.ok(under[1_599]! >= 1024 * 1024, String(under[1_599]));
+});
+
+Deno.test("lane flow: frames that were never sent cannot arrive, and those that did do not arrive again", () => {
+  const flow = new LaneFlow();
+  flow.sent(FRAME);
+  assert.equal(flow.arrived(2), false);
+  assert.equal(flow.arrived(1), true);
+  assert.equal(flow.arrived(0), true);
+  assert.equal(flow.bytes, 0);
+});
