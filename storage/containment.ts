@@ -4,7 +4,7 @@
  */
 import { join, sep } from "node:path";
 import { UserError } from "../config/user_error.ts";
-import { liesAt, sameFile } from "./identity.ts";
+import { liesAt, placesOf, sameFile } from "./identity.ts";
 import { printable } from "../protocol/printable.ts";
 
 /** Longest name of one path component, in UTF-8 bytes (NAME_MAX of the common file systems). */
@@ -332,15 +332,22 @@ export async function createInside(
 const REMOVALS = 1_000;
 
 /**
- * Removes the file that was made under a temporary name, by that name: nobody else's has it. Where its folder is being
- * swapped the name leads elsewhere at times; the open file tells when it is gone.
+ * Empties and removes the file that was made under a temporary name, by that name: nobody else's has it. Where its
+ * folder is being swapped the name leads elsewhere at times; the open file tells when it is gone.
  */
 async function removeStray(file: Deno.FsFile, temporary: string): Promise<void> {
+  // Wherever it ends up, nothing of it is to be read there.
+  await file.truncate(0).catch(() => {});
   for (let attempt = 0; attempt < REMOVALS; attempt++) {
     await Deno.remove(temporary).catch(() => {});
     // A mount that went away tells nothing more; the caller closes the file all the same.
     const info = await file.stat().catch(() => undefined);
     if (!info || info.nlink === 0) return;
+    // A swap in the midst of a rename may have put it elsewhere; the kernel knows where.
+    for (const place of placesOf(info)) {
+      const there = await Deno.lstat(place).catch(() => undefined);
+      if (there && sameFile(there, info)) await Deno.remove(place).catch(() => {});
+    }
   }
 }
 

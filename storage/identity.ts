@@ -14,22 +14,33 @@ export function sameFile(a: Deno.FileInfo, b: Deno.FileInfo): boolean {
  * process, about 0.1 ms; the calls are synchronous, /proc never blocks.
  */
 export function isOpenAt(info: Deno.FileInfo, path: string): boolean | undefined {
-  let names: string[];
+  return descriptors()?.some((descriptor) => pathOf(descriptor, info, path) !== undefined);
+}
+
+/** The true paths at which an open file lies, as the kernel knows them; none where the system does not tell. */
+export function placesOf(info: Deno.FileInfo): string[] {
+  return (descriptors() ?? []).flatMap((descriptor) => pathOf(descriptor, info) ?? []);
+}
+
+function descriptors(): string[] | undefined {
   try {
-    names = [...Deno.readDirSync(DESCRIPTORS)].map(({ name }) => name);
+    return [...Deno.readDirSync(DESCRIPTORS)].map(({ name }) => `${DESCRIPTORS}/${name}`);
   } catch {
     return undefined;
   }
-  return names.some((name) => {
-    const descriptor = `${DESCRIPTORS}/${name}`;
-    try {
-      // The path before and after: the number may be another file's by now.
-      return Deno.readLinkSync(descriptor) === path && sameFile(Deno.statSync(descriptor), info) &&
-        Deno.readLinkSync(descriptor) === path;
-    } catch {
-      return false;
-    }
-  });
+}
+
+/** Where a descriptor's file lies, if it is the file that is looked for, and at the path if one is given. */
+function pathOf(descriptor: string, info: Deno.FileInfo, wanted?: string): string | undefined {
+  try {
+    const path = Deno.readLinkSync(descriptor);
+    if (wanted !== undefined && path !== wanted) return undefined;
+    // The path before and after: the number may be another file's by now.
+    const isSame = sameFile(Deno.statSync(descriptor), info) && Deno.readLinkSync(descriptor) === path;
+    return isSame ? path : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Where the system does not tell of descriptors, a path is looked at this often for the file that was opened. */
