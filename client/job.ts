@@ -19,6 +19,8 @@ import { untilBegun } from "./resubmit.ts";
 import type { Screen, Summary } from "./screen.ts";
 import { newJobId, type Started, type Submission, submit } from "./submit.ts";
 
+const NO_SECRET = "no room secret is set: the signaling server is trusted to lead to the worker itself";
+
 /** A job as the command line gives it. */
 export interface JobRequest extends RoomFlags, ChoiceFlags {
   kind: PackageType;
@@ -59,6 +61,7 @@ export async function withWorker<Result>(
       : await sessionWorker(signaling, worker);
     screen.show({ event: "worker", worker: target.peerId, backends: target.backends ?? null });
     const { connectionTimeout, roomSecret, iceServers, relayOnly } = config;
+    if (roomSecret === undefined && !isLocal(config.signalingWebsocket)) onInfo(NO_SECRET);
     const options = { timeoutMs: connectionTimeout * 1000, roomSecret, iceServers, relayOnly, onInfo };
     connection = await connectTo(signaling, target.peerId, options, signal);
     return await body(connection, target);
@@ -118,6 +121,11 @@ export async function runClientJob(
   } finally {
     await Deno.remove(inbox, { recursive: true });
   }
+}
+
+/** Whether a server runs on this very machine. */
+function isLocal(url: string): boolean {
+  return ["localhost", "127.0.0.1", "[::1]"].includes(new URL(url).hostname);
 }
 
 /** What the room tells of a session string's worker, if anything. */

@@ -66,7 +66,11 @@ async function serve(flags: Flags): Promise<void> {
   const parent = flags.scratch ?? config.worker.scratch;
   const { scratch, leave } = await makeScratch(parent);
   const incoming = await makeIncoming(parent, scratch);
-  if (config.roomSecret !== undefined) logger.info("only clients that prove the room secret are served");
+  logger.info(
+    config.roomSecret === undefined
+      ? "no room secret is set: whoever is in the room is served, and the signaling server is trusted"
+      : "only clients that prove the room secret are served",
+  );
   try {
     const settings = await engineSettings(flags, config, scratch, incoming);
     const { allowRead, allowWrite } = flags;
