@@ -29,7 +29,7 @@ const ACK_MS = 25;
 /** Where there are several lanes, what arrives over one is told after so many bytes: it makes room for more. */
 const LANE_ACK_BYTES = 128 * 1024;
 /** Bytes queued in a lane, at most and to be filled up again. */
-const WATER_MARKS = [1024 * 1024, 512 * 1024] as const;
+const WATER_MARKS = [512 * 1024, 256 * 1024] as const;
 /** The other side's hello is waited for so long, in milliseconds. */
 const HELLO_LIMIT_MS = 10_000;
 /** How often an idle lane looks for messages that are late on another, in milliseconds. */

@@ -136,7 +136,7 @@ export class FilesReceiver {
     await this.#writer?.close().catch(() => {});
     const came = this.#found + this.#before + (this.#writer?.position ?? 0);
     if (this.offer.key === null || came === 0) await this.#folder?.discard();
-    else this.#folder?.keep();
+    else await this.#folder?.keep();
   }
 
   #cancelled(json: string): undefined {

@@ -10,8 +10,8 @@ import { sameFile } from "./identity.ts";
 const FILES = "files";
 /** The list that they belong to, as JSON. */
 const LIST = "list.json";
-/** Held by the process that writes here. */
-const LOCK = "lock";
+/** End of the name of a file, beside a transfer's folder, that is held by the process that writes there. */
+const LOCK = ".lock";
 /** Another process's lock is waited for so long, in milliseconds. */
 const LOCK_LIMIT_MS = 300;
 /** What nobody came back for is removed after so long, in milliseconds: three days. */
@@ -77,7 +77,6 @@ export class IncomingFolder {
   ): Promise<IncomingFolder> {
     for (const name of [...(key === null ? [] : [key]), crypto.randomUUID()]) {
       const path = join(root, name);
-      await Deno.mkdir(path, { recursive: true, mode: 0o700 });
       const lock = await lockFolder(path);
       if (!lock) continue;
       const folder = new IncomingFolder(path, entries, lock);
@@ -98,6 +97,7 @@ export class IncomingFolder {
   }
 
   async #prepare(): Promise<void> {
+    await Deno.mkdir(this.#path, { recursive: true, mode: 0o700 });
     const list = JSON.stringify(this.#entries);
     const known = await Deno.readTextFile(join(this.#path, LIST)).catch(() => undefined);
     if (known !== list) await this.clear();
@@ -150,7 +150,8 @@ export class IncomingFolder {
   }
 
   /** Leaves what is there to the next transfer with the same key. */
-  keep(): void {
+  async keep(): Promise<void> {
+    await removeAll(lockOf(this.#path));
     this.#lock.close();
   }
 
@@ -163,12 +164,18 @@ export class IncomingFolder {
 /** Removes what nobody came back for in three days; folders that are in use are left. */
 export async function removeForsaken(root: string): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(root)) {
-    const path = join(root, name);
-    if (!isDirectory || !await isForsaken(path)) continue;
+    // The lock of a folder that is gone is taken for the folder itself.
+    const path = join(root, isDirectory ? name : name.slice(0, -LOCK.length));
+    const isKept = isDirectory ? !await isForsaken(path) : !name.endsWith(LOCK) || await isThere(path);
+    if (isKept) continue;
     const lock = await lockFolder(path);
     if (!lock) continue;
     await removeLocked(path, lock);
   }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await Deno.lstat(path).then(() => true, () => false);
 }
 
 async function isForsaken(path: string): Promise<boolean> {
@@ -181,7 +188,7 @@ async function isForsaken(path: string): Promise<boolean> {
 
 /** The lock ends with the process, however it ends. Undefined when another process has it. */
 async function lockFolder(path: string): Promise<Deno.FsFile | undefined> {
-  const file = await Deno.open(join(path, LOCK), { write: true, create: true, mode: 0o600 });
+  const file = await Deno.open(lockOf(path), { write: true, create: true, mode: 0o600 });
   const locking = file.lock(true);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<"late">((resolve) => timer = setTimeout(() => resolve("late"), LOCK_LIMIT_MS));
@@ -192,7 +199,7 @@ async function lockFolder(path: string): Promise<Deno.FsFile | undefined> {
       return undefined;
     }
     // Who had it before may have removed the folder.
-    const there = await Deno.stat(join(path, LOCK)).catch(() => undefined);
+    const there = await Deno.stat(lockOf(path)).catch(() => undefined);
     if (there && sameFile(there, await file.stat())) return file;
     file.close();
     return undefined;
@@ -201,11 +208,16 @@ async function lockFolder(path: string): Promise<Deno.FsFile | undefined> {
   }
 }
 
-/** NFS and FUSE keep a file that is removed while it is open in its folder: the lock goes last, closed. */
+/** The lock goes last: who has it finds the folder whole, or not at all. */
 async function removeLocked(path: string, lock: Deno.FsFile): Promise<void> {
-  await removeAll(join(path, FILES));
-  lock.close();
   await removeAll(path);
+  await removeAll(lockOf(path));
+  lock.close();
+}
+
+/** Beside the folder: NFS and FUSE keep a file that is removed while it is open, and its folder could not go. */
+function lockOf(path: string): string {
+  return `${path}${LOCK}`;
 }
 
 async function removeAll(path: string): Promise<void> {

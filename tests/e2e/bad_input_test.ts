@@ -57,7 +57,10 @@ Deno.test("bad input to the client gets one clear line and an exit code that is 
         ["train", text, "--session-string", session],
         /^error: .*notes\.zip is not a package: expected a \.zip file/,
       ],
-      [["train", test.home, "--session-string", session], /^error: .* is not a package: .*found a folder/],
+      [
+        ["train", test.home, "--session-string", session],
+        /^error: .* is not a package: expected train-script\.sh in this folder/,
+      ],
       [
         ["train", path, "--session-string", session, "--storage-backend", "nas"],
         /error: storage backend "nas" is not/,

@@ -124,7 +124,7 @@ Deno.test("files: resumed wherever they were interrupted, with little sent again
             await withLink(async ({ client, worker }) => {
               const sending = send(client, outgoing).then(({ bytesSent }) => sent += bytesSent, () => {});
               const { folder } = await receive(worker, { root: lab.root }, stop);
-              if (folder) folder.keep();
+              await folder?.keep();
               await worker.close();
               await sending;
             });

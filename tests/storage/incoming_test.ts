@@ -27,12 +27,12 @@ Deno.test("incoming: what is kept is found by the same key and list, and by no o
     const first = await IncomingFolder.open(root, KEY, ENTRIES);
     await write(first, 0, "1234");
     await write(first, 1, "5");
-    first.keep();
+    await first.keep();
     const second = await IncomingFolder.open(root, KEY, ENTRIES);
     assert.equal(await read(second), "01234 15 ");
     await write(second, 1, "6", 1);
     assert.equal(await read(second), "01234 156 ");
-    second.keep();
+    await second.keep();
     const other = await IncomingFolder.open(root, "f".repeat(64), ENTRIES);
     assert.equal(await read(other), "");
     await other.discard();
@@ -104,12 +104,12 @@ Deno.test("incoming: what nobody came back for in three days goes, what is in us
     };
     const open = (key: string): Promise<IncomingFolder> => IncomingFolder.open(root, key.repeat(64), ENTRIES);
     const [old, young, used] = [await open("a"), await open("b"), await open("c")];
-    old.keep();
-    young.keep();
+    await old.keep();
+    await young.keep();
     for (const key of ["a", "c"]) await age(join(root, key.repeat(64)));
     await Deno.writeTextFile(join(root, "a file"), "");
     await removeForsaken(root);
-    assert.deepEqual(names(root), ["a file", "b".repeat(64), "c".repeat(64)]);
+    assert.deepEqual(names(root), ["a file", "b".repeat(64), "c".repeat(64), `${"c".repeat(64)}.lock`]);
     await used.discard();
   }));
 
