@@ -137,6 +137,7 @@ async function filesInto(channel: Channel, folder: string): Promise<void> {
       return arrived && tell({ report: "arrived", bytes });
     }
     const onProgress = (done: number): void => void (bytes = done);
+    // As a worker keeps a package: what a crash of the machine takes can be sent again.
     receiver = new FilesReceiver(link, parseOffer(message.json)!, {
       root: folder,
       durable: true,
