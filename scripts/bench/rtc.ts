@@ -115,21 +115,29 @@ class PeerChild extends LineChild {
 }
 
 /** Two processes, and the way between them. */
-interface Pair {
+export interface Pair {
   near: PeerChild;
   far: PeerChild;
   link: UdpWay | undefined;
 }
 
-async function withPair<T>(settings: WaySettings | undefined, work: (pair: Pair) => Promise<T>): Promise<T> {
+/** Runs something with two new processes, which end with it. */
+export async function withPair<T>(
+  settings: WaySettings | undefined,
+  work: (pair: Pair) => Promise<T>,
+): Promise<T> {
   await using link = settings ? UdpWay.start(settings) : undefined;
   await using far = new PeerChild();
   await using near = new PeerChild();
   return await work({ near, far, link });
 }
 
-/** Connects as the product does; milliseconds from asking for an offer to the open channel on both sides. */
-async function connect({ near, far, link }: Pair, id = 0, distance: Distance = "near"): Promise<number> {
+/** Connects as the product does, and again whenever the link wants another connection; milliseconds from asking for an offer to the open channel on both sides. */
+export async function connect(pair: Pair, id = 0, distance: Distance = "near"): Promise<number> {
+  const { near, far, link } = pair;
+  near.onOther = (report): void => {
+    if (report.report === "wants") void connect(pair, report.id, "far");
+  };
   const began = performance.now();
   const open = Promise.all([near.next(["open"], id), far.next(["open"], id)]);
   const { sdp: offer } = await near.ask({ task: "offer", id, distance }, "sdp");
@@ -196,9 +204,6 @@ function transfer(
   start: (pair: Pair) => Promise<void>,
 ): Promise<Transfer> {
   return withPair(link, async (pair) => {
-    pair.near.onOther = (report) => {
-      if (report.report === "wants") void connect(pair, report.id, "far");
-    };
     await connect(pair);
     const began = performance.now();
     await start(pair);
