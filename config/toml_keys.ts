@@ -26,10 +26,15 @@ interface Header {
   isArray: boolean;
 }
 
-/** The name that a bare or quoted key stands for. */
+/** The name that a bare or quoted key stands for; of one that is no TOML, what stands between the quotes. */
 function keyName(raw: string): string {
-  // The parser knows the escapes.
-  return /^["']/.test(raw) ? String(parse(`k = ${raw}`)["k"]) : raw;
+  if (!/^["']/.test(raw)) return raw;
+  try {
+    // The parser knows the escapes.
+    return String(parse(`k = ${raw}`)["k"]);
+  } catch {
+    return raw.slice(1, -1);
+  }
 }
 
 class Scanner {

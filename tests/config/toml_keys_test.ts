@@ -61,6 +61,11 @@ for (const [name, toml, path, expected] of CASES) {
   Deno.test(`finds ${name}`, () => assert.equal(place(toml, ...path), expected));
 }
 
+Deno.test("a quoted key that is no TOML is taken as it stands", () => {
+  assert.deepEqual(tomlKeys("'\0' = 1").map(({ path }) => path), [["\0"]]);
+  assert.deepEqual(tomlKeys('"\\q" = 1').map(({ path }) => path), [["\\q"]]);
+});
+
 Deno.test("any text is gone through, TOML or not", () => {
   const piece = fc.oneof(
     fc.string({ unit: "binary", maxLength: 5 }),
