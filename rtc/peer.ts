@@ -33,6 +33,11 @@ const alive = new Set<Peer>();
  * closes such a connection waits for ever (libdatachannel 0.24.5; mended in its source since).
  */
 const abandoned = new Set<PeerConnection>();
+/**
+ * Channels whose end the library has not told of yet. It keeps a pointer to each until then and follows it in
+ * `cleanup`, also when the channel was collected in between, and that ends the process (node-datachannel 0.33.4).
+ */
+const untold = new Set<DataChannel>();
 
 /** How a peer connects. */
 export interface PeerOptions {
@@ -242,11 +247,15 @@ export class Peer {
   }
 
   #take(native: DataChannel): void {
+    untold.add(native);
+    native.onClosed(() => untold.delete(native));
     // One channel a connection; a second one is not ours.
     if (this.#dataChannel) return native.close();
     this.#dataChannel = native;
     const opened = (): void => {
       const channel = new Channel(native);
+      // The channel waits for the end from here on, and refers to it until then.
+      untold.delete(native);
       const settled = setTimeout(() => this.#logRoute(), SETTLED_MS);
       void this.closed.then(() => clearTimeout(settled));
       this.#isOpen = true;

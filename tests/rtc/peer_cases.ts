@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Peer } from "../../rtc/peer.ts";
 import { ConnectionError } from "../../rtc/transfer_error.ts";
 import { KEEP_ALIVE, MAX_MESSAGE_BYTES } from "../../protocol/message.ts";
+import { fileURLToPath } from "node:url";
 import { openPair, withPair } from "./pair.ts";
 import { readAll, take } from "./read.ts";
 
@@ -140,4 +141,12 @@ Deno.test("peer: STUN and TURN servers of every form are taken or left out, neve
     ],
   });
   peer.close();
+});
+
+Deno.test("peer: a program leaves in peace after channels that never opened and one too many", async () => {
+  const script = fileURLToPath(new URL("leave.ts", import.meta.url));
+  const args = ["run", "-A", "--no-check", "--v8-flags=--expose-gc", script, "10"];
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  assert.equal(new TextDecoder().decode(stdout), "left\n");
 });
