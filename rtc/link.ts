@@ -287,7 +287,9 @@ export class Link implements Pipe {
   }
 
   async #read(lane: Lane): Promise<void> {
-    for (let message; this.#open && (message = await lane.channel.receive()) !== undefined;) {
+    for (let message; (message = await lane.channel.receive()) !== undefined;) {
+      // After this side's farewell only the other's is of interest, and the end of the channel.
+      if (!this.#open && !isFarewell(message)) continue;
       if (typeof message === "string" || !this.#take(message, lane)) {
         logger.warn("the other side broke the rules of the link, which is closed");
         // Nothing that it answers is of interest.
@@ -361,6 +363,10 @@ export class Link implements Pipe {
   #closeLanes(): void {
     for (const { channel } of this.#lanes) channel.close();
   }
+}
+
+function isFarewell(message: string | Uint8Array): boolean {
+  return typeof message !== "string" && parseFrame(message)?.kind === "bye";
 }
 
 /** The worker does not know a link, or no longer: it was started again, or has given it up. */

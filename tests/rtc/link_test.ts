@@ -241,6 +241,20 @@ Deno.test("link: a farewell ends both sides; what came before is still read", ()
     assert.ok(lanes.every(({ client, worker }) => client.closed && worker.closed));
   }, 2));
 
+Deno.test("link: who has said farewell waits until it is heard, whatever comes in between", async () => {
+  const { link, native } = await hostileLink();
+  const closing = link.close();
+  native.deliver(formatAck(0, 0, 0));
+  native.deliver(formatFrame("text", 1, new TextEncoder().encode("late")));
+  await settled();
+  const last = native.sent.at(-1);
+  assert.equal(last instanceof Uint8Array && parseFrame(last)?.kind, "bye");
+  assert.ok(!native.closed, "a farewell that is on its way is lost with its channel");
+  native.deliver(formatFrame("bye", 0));
+  await closing;
+  assert.ok(native.closed);
+});
+
 Deno.test("link: one that has ended takes no lane any more", () =>
   withLink(async (lab) => {
     await lab.worker.close();
