@@ -8,9 +8,15 @@ export type Incoming = Message | Malformed | { type: "BYTES"; bytes: Uint8Array 
 export class Conversation {
   readonly pipe: Pipe;
   #again: Incoming[] = [];
+  #seen = 0;
 
   constructor(pipe: Pipe) {
     this.pipe = pipe;
+  }
+
+  /** Number of the last event of a job; 0 before the first. */
+  get seen(): number {
+    return this.#seen;
   }
 
   /** Pieces that are to be read again, before all others. */
@@ -30,7 +36,7 @@ export class Conversation {
     try {
       const message = await this.pipe.receive(limit.signal);
       if (message === undefined) return { type: "CLOSED" };
-      return typeof message === "string" ? parseMessage(message) : { type: "BYTES", bytes: message };
+      return typeof message === "string" ? this.#parse(message) : { type: "BYTES", bytes: message };
     } catch (error) {
       signal?.throwIfAborted();
       if (limit.signal.aborted) return undefined;
@@ -39,5 +45,13 @@ export class Conversation {
       clearTimeout(timer);
       signal?.removeEventListener("abort", stop);
     }
+  }
+
+  /** A job's event is taken for what it tells. */
+  #parse(text: string): Message | Malformed {
+    const message = parseMessage(text);
+    if (message.type !== "JOB_EVENT") return message;
+    this.#seen = message.seq;
+    return parseMessage(message.text);
   }
 }

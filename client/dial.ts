@@ -27,6 +27,8 @@ export interface DialOptions {
   onInfo: (text: string) => void;
   /** What the connection is tuned for. Default: near. */
   distance?: Distance;
+  /** `look`: to begin no job, which a busy worker allows as well. Default: job. */
+  purpose?: "job" | "look";
   /** Not over the signaling server. Default: false. */
   directOnly?: boolean;
 }
@@ -64,7 +66,8 @@ export async function dial(
   options: DialOptions,
   signal: AbortSignal,
 ): Promise<Dialled | "busy"> {
-  const { timeoutMs, roomSecret, relayOnly, distance = "near", directOnly = false } = options;
+  const { timeoutMs, roomSecret, relayOnly, distance = "near", purpose = "job", directOnly = false } =
+    options;
   const iceServers = [...options.iceServers, ...signaling.iceServers];
   const { peer, sdp } = await Peer.offer({ iceServers, relayOnly, distance });
   const relay = new RelayKeyPair();
@@ -79,7 +82,7 @@ export async function dial(
       sender: signaling.peerId,
       target: worker,
       sdp,
-      sleap_rtc: { ...extensionWith(roomSecret), attempt, relay: relay.publicKey, distance },
+      sleap_rtc: { ...extensionWith(roomSecret), attempt, relay: relay.publicKey, distance, purpose },
     });
     if (!sent) throw signaling.refusal ?? new ConnectionError("the signaling server is gone");
     const answer = await reaction;

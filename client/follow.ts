@@ -61,6 +61,27 @@ export async function followJob(conversation: Conversation, options: FollowOptio
   }
 }
 
+/** Shows what a worker says of a job to whoever watches; how it ended is not shown here. */
+export function showMessage(screen: Screen, incoming: Incoming): void {
+  switch (incoming.type) {
+    case "TRAIN_JOB_START":
+    case "INFERENCE_JOB_START":
+      return screen.show({ event: "run_started", name: incoming.name });
+    case "TRAIN_JOB_END":
+    case "INFERENCE_JOB_END":
+      return screen.show({ event: "run_ended", name: incoming.name, exit_code: 0 });
+    case "TRAIN_JOB_ERROR":
+    case "INFERENCE_JOB_ERROR":
+      return screen.show({ event: "run_ended", name: incoming.name, exit_code: incoming.code });
+    case "PATH_ERROR":
+      return screen.show({ event: "warning", text: `the worker says: ${incoming.text}` });
+    case "TRACK_LOG":
+      return screen.show({ event: "log", text: incoming.line });
+    case "LOG":
+      return screen.show({ event: "log", text: incoming.text });
+  }
+}
+
 class Follower {
   readonly #conversation: Conversation;
   readonly #options: FollowOptions;
@@ -115,18 +136,14 @@ class Follower {
         return await this.#endFile();
       case "TRAIN_JOB_START":
       case "INFERENCE_JOB_START":
+        showMessage(this.#options.screen, incoming);
         if (!this.#started) this.#options.onStart();
         this.#started = true;
-        this.#options.screen.show({ event: "run_started", name: incoming.name });
-        return undefined;
-      case "TRAIN_JOB_END":
-      case "INFERENCE_JOB_END":
-        this.#options.screen.show({ event: "run_ended", name: incoming.name, exit_code: 0 });
         return undefined;
       case "TRAIN_JOB_ERROR":
       case "INFERENCE_JOB_ERROR":
         this.#failedRuns.push(`${incoming.name} (exit code ${incoming.code})`);
-        this.#options.screen.show({ event: "run_ended", name: incoming.name, exit_code: incoming.code });
+        showMessage(this.#options.screen, incoming);
         return undefined;
       case "TRAINING_JOBS_DONE":
       case "INFERENCE_JOBS_DONE":
@@ -134,7 +151,7 @@ class Follower {
         return undefined;
       case "PATH_ERROR":
         this.#pathError = incoming.text;
-        this.#options.screen.show({ event: "warning", text: `the worker says: ${incoming.text}` });
+        showMessage(this.#options.screen, incoming);
         // Our workers say how the job ended; a Python one may say no more than this.
         return this.#options.isOurs ? undefined : this.#retry();
       case "JOB_COMPLETE":
@@ -143,13 +160,8 @@ class Follower {
         return this.#isOther(incoming.id) ? undefined : this.#jobFailed(incoming.text);
       case "INFERENCE_ERROR":
         return this.#failed(incoming.text);
-      case "TRACK_LOG":
-        this.#options.screen.show({ event: "log", text: incoming.line });
-        return undefined;
-      case "LOG":
-        this.#options.screen.show({ event: "log", text: incoming.text });
-        return undefined;
       default:
+        showMessage(this.#options.screen, incoming);
         return undefined;
     }
   }

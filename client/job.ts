@@ -1,25 +1,27 @@
 /** One job from the choice of a worker to its results at home. */
-import { join, resolve } from "node:path";
 import type { Config } from "../config/load.ts";
-import { errorText } from "../config/user_error.ts";
-import type { PackageType } from "../protocol/message.ts";
-import { deletePeer, type SignalingClient } from "../signaling/client.ts";
+import { JOBS } from "../protocol/jobs.ts";
+import { formatMessage, type PackageType } from "../protocol/message.ts";
 import { StorageConfig } from "../storage/backend.ts";
-import { downloadTree, withStore } from "../storage/object_store.ts";
 import { StorageResolver } from "../storage/resolver.ts";
-import { workerInfo } from "./choose_worker.ts";
-import { type Connection, connectTo } from "./connect.ts";
+import type { Connection } from "./connect.ts";
 import { Conversation } from "./conversation.ts";
 import { followJob, type JobEnd } from "./follow.ts";
-import { JobFailedError, RefusedError } from "./job_error.ts";
-import { type Attempt, backendOrder, checkWishes, planSubmission } from "./plan.ts";
-import { fetchFromInbox, fetchFromStorage, firstFolder } from "./results.ts";
-import { type ChoiceFlags, chooseWorker, enterRoom, type RoomFlags } from "./room.ts";
+import { attachAgain } from "./attach.ts";
+import { bringHome, tidy } from "./bring_home.ts";
+import { JobFailedError, RefusedError, WorkerLostError } from "./job_error.ts";
+import { JobLog } from "./job_log.ts";
+import { type Attempt, checkWishes, planSubmission } from "./plan.ts";
+import { firstFolder } from "./results.ts";
+import type { ChoiceFlags, RoomFlags } from "./room.ts";
 import { untilBegun } from "./resubmit.ts";
 import type { Screen, Summary } from "./screen.ts";
 import { newJobId, type Started, type Submission, submit } from "./submit.ts";
+import { type Target, withWorker } from "./with_worker.ts";
 
-const NO_SECRET = "no room secret is set: the signaling server is trusted to lead to the worker itself";
+/** A worker is waited for so long, in milliseconds, to end a job that was cancelled. */
+const CANCEL_LIMIT_MS = 5_000;
+const CANNOT_DETACH = "the worker ends a job whose client leaves; --detach is passed over";
 
 /** A job as the command line gives it. */
 export interface JobRequest extends RoomFlags, ChoiceFlags {
@@ -32,56 +34,23 @@ export interface JobRequest extends RoomFlags, ChoiceFlags {
   outputDir: string;
   storageBackend: string | undefined;
   userSubdir: string | undefined;
+  /** Leave when the job has begun. */
+  detach?: boolean;
 }
 
-/** Where a worker stands and what it has. */
-interface Target {
-  peerId: string;
-  backends: readonly string[] | undefined;
-}
-
-/**
- * Enters a room, chooses a worker, connects to it, and leaves again when `body` is done.
- * Throws `UserError`s for everything that keeps the two apart, the abort reason, what `body` throws.
- */
-export async function withWorker<Result>(
-  flags: RoomFlags & ChoiceFlags & { storageBackend?: string | undefined },
-  config: Config,
-  screen: Screen,
-  signal: AbortSignal,
-  body: (connection: Connection, target: Target) => Promise<Result>,
-): Promise<Result> {
-  const { signaling, worker } = await enterRoom(config, flags, signal);
-  let connection: Connection | undefined;
-  try {
-    const wanted = backendOrder(StorageConfig.fromConfig(config), flags.storageBackend);
-    const onInfo = (text: string): void => screen.show({ event: "info", text });
-    const target = worker === undefined
-      ? await chooseWorker(signaling, flags, wanted, onInfo, signal)
-      : await sessionWorker(signaling, worker);
-    screen.show({ event: "worker", worker: target.peerId, backends: target.backends ?? null });
-    const { connectionTimeout, roomSecret, iceServers, relayOnly } = config;
-    if (roomSecret === undefined && !isLocal(config.signalingWebsocket)) onInfo(NO_SECRET);
-    const options = { timeoutMs: connectionTimeout * 1000, roomSecret, iceServers, relayOnly, onInfo };
-    connection = await connectTo(signaling, target.peerId, options, signal);
-    return await body(connection, target);
-  } finally {
-    await connection?.close();
-    signaling.close();
-    await deletePeer(config.signalingHttp, signaling.peerId);
-  }
-}
+/** The job has begun, and is left to itself. */
+class Detached extends Error {}
 
 /**
- * Submits a job and follows it to its end. The summary says how it went; also shown when the job failed.
- * Throws `UserError`s for everything that kept the job from running, the abort reason.
+ * Submits a job and follows it to its end. The summary says how it went; also shown when the job failed. Undefined
+ * when the job was left after its begin, as asked. Throws `UserError`s for everything that kept the job from running, the abort reason.
  */
 export async function runClientJob(
   request: JobRequest,
   config: Config,
   screen: Screen,
   signal: AbortSignal,
-): Promise<Summary> {
+): Promise<Summary | undefined> {
   const began = performance.now();
   const storage = StorageConfig.fromConfig(config);
   const { storageBackend: preferredBackend, userSubdir } = request;
@@ -90,7 +59,8 @@ export async function runClientJob(
   const inbox = await Deno.makeTempDir({ dir: request.outputDir, prefix: ".sleap-rtc-inbox-" });
   /** Over connections whose worker was lost. */
   let lostBytes = 0;
-  const tryOnce = (flags: RoomFlags & ChoiceFlags): Promise<Summary> =>
+  const log = new JobLog(request, screen);
+  const submitOnce = (flags: RoomFlags & ChoiceFlags): Promise<Summary> =>
     withWorker(
       { ...flags, storageBackend: request.storageBackend },
       config,
@@ -105,34 +75,33 @@ export async function runClientJob(
           screen,
           inbox,
           began,
+          log,
           signal,
         );
         const { pipe } = connection;
         try {
-          const summary = await job.run(attempts, target.peerId);
+          const summary = await job.run(attempts, target);
           return { ...summary, channel_bytes: summary.channel_bytes + lostBytes };
         } finally {
           lostBytes += pipe.bytesSent + pipe.bytesReceived;
         }
       },
     );
+  // A job that has begun goes on without its client, if its worker lives.
+  const tryOnce = (flags: RoomFlags & ChoiceFlags): Promise<Summary> =>
+    submitOnce(flags).catch(async (error: unknown) => {
+      if (!(error instanceof WorkerLostError) || !log.record) throw error;
+      const summary = await attachAgain(log.record, error, config, { inbox, screen, signal });
+      return { ...summary, channel_bytes: summary.channel_bytes + lostBytes };
+    });
   try {
     return await untilBegun(tryOnce, request, screen, signal);
+  } catch (error) {
+    if (error instanceof Detached) return undefined;
+    throw error;
   } finally {
     await Deno.remove(inbox, { recursive: true });
   }
-}
-
-/** Whether a server runs on this very machine. */
-function isLocal(url: string): boolean {
-  return ["localhost", "127.0.0.1", "[::1]"].includes(new URL(url).hostname);
-}
-
-/** What the room tells of a session string's worker, if anything. */
-async function sessionWorker(signaling: SignalingClient, peerId: string): Promise<Target> {
-  const peers = await signaling.discover({}).catch(() => []);
-  const known = peers.find((peer) => peer.peer_id === peerId);
-  return known ? workerInfo(known) : { peerId, backends: undefined };
 }
 
 function plan(
@@ -166,13 +135,14 @@ class ClientJob {
     private readonly screen: Screen,
     private readonly inbox: string,
     private readonly began: number,
+    private readonly log: JobLog,
     private readonly signal: AbortSignal,
   ) {
     this.#conversation = new Conversation(connection.pipe);
   }
 
   /** Tries one method after the other until one runs the job. Throws when none is left. */
-  async run(attempts: readonly Attempt[], worker: string): Promise<Summary> {
+  async run(attempts: readonly Attempt[], target: Target): Promise<Summary> {
     let refusal = "";
     for (const attempt of attempts) {
       // The legacy flow is for workers that know no backends; ours have just refused one.
@@ -184,20 +154,30 @@ class ClientJob {
       try {
         started = await submit(this.#submission(), attempt);
       } catch (error) {
+        if (this.signal.aborted) await this.#cancel();
         if (!(error instanceof RefusedError)) throw error;
         refusal = `${attempt.method} did not work: ${error.message}`;
         this.screen.show({ event: "warning", text: refusal });
         continue;
       }
+      if (this.#comesBack) await this.log.begin(this.#jobId, attempt, started, target, this.#conversation);
+      else if (this.request.detach) this.screen.show({ event: "warning", text: CANNOT_DETACH });
       const end = await this.#followOrTidy(attempt, started);
+      await this.log.end(end);
+      await started.release();
       if (end.type === "retry") {
         refusal = `${attempt.method} did not work: ${end.reason}`;
-        await this.#tidy(started);
+        await tidy(started, this.screen);
         continue;
       }
-      return await this.#finish(attempt, started, end, worker);
+      return await this.#finish(attempt, started, end, target.peerId);
     }
     throw new JobFailedError(`no method is left: ${refusal}`);
+  }
+
+  /** Whether the worker goes on with a job whose client has left. */
+  get #comesBack(): boolean {
+    return this.connection.features.includes(JOBS);
   }
 
   #submission(): Submission {
@@ -218,16 +198,41 @@ class ClientJob {
     };
   }
 
-  /** A job that is not seen to its end leaves no copy behind, unless there are results beside it. */
+  /**
+   * A job that is cancelled, or was lost for good, leaves no copy behind, unless there are results beside it. One that
+   * goes on without this client keeps all that it has.
+   */
   async #followOrTidy(attempt: Attempt, started: Started): Promise<JobEnd> {
     try {
       return await this.#follow(attempt);
     } catch (error) {
+      await this.log.leave();
+      const isCancelled = this.signal.aborted;
+      if (isCancelled) await this.#cancel();
       const results = await firstFolder(started.resultFolders);
       await started.release();
-      if (results === undefined) await this.#tidy(started);
-      else this.screen.show({ event: "warning", text: `there are results in ${results}` });
+      if (results !== undefined) {
+        this.screen.show({ event: "warning", text: `there are results in ${results}` });
+      } else if (isCancelled || !this.#comesBack) await tidy(started, this.screen);
       throw error;
+    }
+  }
+
+  /** A worker that goes on without its client must be told. Never throws. */
+  async #cancel(): Promise<void> {
+    const { pipe } = this.connection;
+    if (!this.#comesBack || !pipe.isOpen) return;
+    const limit = AbortSignal.timeout(CANCEL_LIMIT_MS);
+    try {
+      await pipe.send(formatMessage({ type: "JOB_CANCEL", id: this.#jobId }), limit);
+      for (let incoming; (incoming = await this.#conversation.next(undefined, limit));) {
+        const { type } = incoming;
+        if (type === "JOB_FAILED" || type === "JOB_COMPLETE" || type === "JOB_UNKNOWN" || type === "CLOSED") {
+          return;
+        }
+      }
+    } catch {
+      // It ends the job when it hears of it; there is no more to be done here.
     }
   }
 
@@ -238,25 +243,22 @@ class ClientJob {
       isOurs: this.connection.isOurs,
       rtc: attempt.method === "rtc",
       inbox: this.inbox,
-      onStart: () => this.#startedAfter ??= this.#seconds(),
+      onStart: () => {
+        this.#startedAfter ??= this.#seconds();
+        if (this.request.detach && this.#comesBack) throw new Detached();
+      },
       signal: this.signal,
     });
   }
 
-  /** Brings home what there is, also of a job that failed: finished runs are days of work. */
   async #finish(
     attempt: Attempt,
     started: Started,
     end: Exclude<JobEnd, { type: "retry" }>,
     worker: string,
   ): Promise<Summary> {
-    const { outputDir } = this.request;
-    const isNew = end.type === "complete" || started.jobFolder !== undefined || started.remote !== undefined;
-    const folders = started.remote ? [await this.#download(started.remote)] : started.resultFolders;
-    const stored = isNew ? await fetchFromStorage(folders, outputDir, this.signal) : undefined;
-    const received = await fetchFromInbox(end.arrived, this.inbox, outputDir, this.signal);
-    await this.#tidy(started);
-    const results = stored ?? received ?? null;
+    const { request: { outputDir }, inbox, screen, signal } = this;
+    const results = await bringHome(started, end, { inbox, outputDir, screen, signal });
     const error = end.type === "failed" ? end.text : null;
     const { bytesSent, bytesReceived } = this.connection.pipe;
     return {
@@ -268,33 +270,9 @@ class ClientJob {
       connection: this.connection.facts,
       time_to_job_start_s: this.#startedAfter,
       total_s: this.#seconds(),
-      results: results === null ? null : resolve(results),
+      results,
       error,
     };
-  }
-
-  /** The results in an object store, in a folder of the inbox; it stays missing when there are none. */
-  async #download({ store, path }: NonNullable<Started["remote"]>): Promise<string> {
-    const folder = await Deno.makeTempDir({ dir: this.inbox });
-    return await withStore(store, async (open) => {
-      const models = `${path}/models`;
-      if (!await open.exists(models, this.signal)) return join(folder, "none");
-      await downloadTree(open, models, folder, this.signal);
-      return folder;
-    });
-  }
-
-  async #tidy({ jobFolder, remote, release }: Started): Promise<void> {
-    await release();
-    if (remote) {
-      await withStore(remote.store, (open) => open.remove(remote.path)).catch((error: unknown) => {
-        this.screen.show({ event: "warning", text: `cannot remove ${remote.path}: ${errorText(error)}` });
-      });
-    }
-    if (jobFolder === undefined) return;
-    await Deno.remove(jobFolder, { recursive: true }).catch((error: unknown) => {
-      this.screen.show({ event: "warning", text: `cannot remove ${jobFolder}: ${errorText(error)}` });
-    });
   }
 
   #seconds(): number {

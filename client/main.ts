@@ -3,29 +3,21 @@ import type { Command } from "commander";
 import { dirname, join, resolve } from "node:path";
 import { loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
-import { createProgram, ExitCode, onStopSignal, parseWholeNumber, runProgram } from "../config/program.ts";
+import { createProgram, ExitCode, runProgram } from "../config/program.ts";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
 import { closeLibrary } from "../rtc/peer.ts";
 import { WORKER_HEADING, workerRow } from "./choose_worker.ts";
 import { addConfigCommands } from "./config_command.ts";
+import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
 import { examine, findingLine } from "./doctor.ts";
-import { runClientJob, withWorker } from "./job.ts";
-import { enterRoom, listWorkers, type RoomFlags } from "./room.ts";
+import { runClientJob } from "./job.ts";
+import { addJobCommands } from "./job_commands.ts";
+import { withWorker } from "./with_worker.ts";
+import { enterRoom, listWorkers } from "./room.ts";
 import { addStorageCommands } from "./storage_command.ts";
 import { suggestBackends, suggestionToml } from "./suggest.ts";
-import { jsonScreen, type Screen, table, textScreen } from "./screen.ts";
-
-/** Exit code after Ctrl-C, as shells have it. */
-const INTERRUPTED = 130;
-
-interface CommonFlags extends RoomFlags {
-  config?: string;
-  verbose?: boolean;
-  json?: boolean;
-  minGpuMemory?: number;
-  relayOnly?: boolean;
-}
+import { jsonScreen, table, textScreen } from "./screen.ts";
 
 interface JobFlags extends CommonFlags {
   workerId?: string;
@@ -34,6 +26,7 @@ interface JobFlags extends CommonFlags {
   storageBackend?: string;
   userSubdir?: string;
   outputDir?: string;
+  detach?: boolean;
 }
 
 const EXAMPLES = `  Train on the worker that printed a session string:
@@ -44,6 +37,9 @@ const EXAMPLES = `  Train on the worker that printed a session string:
     sleap-rtc-client train training.zip --room-id 1a2b3c4d --token 5e6f70 --auto-select --output-dir results
   See who is there:
     sleap-rtc-client workers --room-id 1a2b3c4d --token 5e6f70
+  Submit, close the laptop, and come back to it:
+    sleap-rtc-client train training.zip --session-string sleap-session:eyJy... --detach
+    sleap-rtc-client attach job_1a2b3c4d
 
 Settings come from ./sleap-rtc.toml, else ~/.sleap-rtc/config.toml; SLEAP_RTC_SIGNALING_WS, SLEAP_RTC_SIGNALING_HTTP,
 SLEAP_RTC_ENV and SHARED_STORAGE_ROOT win over the file.`;
@@ -51,18 +47,6 @@ SLEAP_RTC_ENV and SHARED_STORAGE_ROOT win over the file.`;
 const SUGGEST_EXAMPLES = `
 Examples:
   sleap-rtc-client config suggest /Volumes/lab/alice/training.zip --session-string sleap-session:eyJy...`;
-
-function withRoomOptions(command: Command): Command {
-  return command
-    .option("--session-string <text>", "the session string that a worker printed")
-    .option("--room-id <id>", "a room; with --token, instead of a session string")
-    .option("--token <token>", "the room's token")
-    .option("--min-gpu-memory <mib>", "only workers with this much GPU memory", parseWholeNumber)
-    .option("--relay-only", "connect through TURN servers only")
-    .option("--config <file>", "configuration file")
-    .option("--verbose", "log more")
-    .option("--json", "one JSON object a line on stdout");
-}
 
 function jobCommand(program: Command, kind: PackageType, description: string): void {
   withRoomOptions(
@@ -75,6 +59,7 @@ function jobCommand(program: Command, kind: PackageType, description: string): v
       "the best worker of the room, without asking: shared storage first, then GPU memory",
     )
     .option("--output-dir <folder>", "where results go (default: the folder that holds the package)")
+    .option("--detach", "leave when the job has begun; `attach` comes back to it")
     .option("--storage-backend <name>", "the storage backend to use (default: one that both sides have)")
     .option("--user-subdir <folder>", "folder below the backend in which copies are made")
     .option(
@@ -82,18 +67,6 @@ function jobCommand(program: Command, kind: PackageType, description: string): v
       "one shared folder, the backend `default`; also SHARED_STORAGE_ROOT",
     )
     .action((packagePath: string, flags: JobFlags) => submitJob(kind, packagePath, flags));
-}
-
-function checkRoom(flags: RoomFlags): void {
-  const room = flags.roomId !== undefined || flags.token !== undefined;
-  if (flags.sessionString !== undefined && room) {
-    throw new ConfigError("--session-string already names a room; leave out --room-id and --token");
-  }
-  if (flags.sessionString === undefined && (flags.roomId === undefined || flags.token === undefined)) {
-    throw new ConfigError("which worker? give --session-string, or --room-id and --token", {
-      hint: "the worker prints all three when it starts",
-    });
-  }
 }
 
 /** The script that makes a folder a package. */
@@ -158,7 +131,7 @@ async function submitJob(kind: PackageType, path: string, flags: JobFlags): Prom
   const outputDir = await makeOutputDir(flags.outputDir ?? config.client.outputDir ?? home);
   const screen = flags.json ? jsonScreen() : textScreen();
   for (const text of config.notices) screen.show({ event: "info", text });
-  await interruptible(screen, async (signal) => {
+  await interruptible(screen, "the worker ends the job", async (signal) => {
     const summary = await runClientJob(
       {
         ...flags,
@@ -174,6 +147,8 @@ async function submitJob(kind: PackageType, path: string, flags: JobFlags): Prom
       signal,
     );
     screen.close();
+    // A job that was left is neither a success nor a failure yet.
+    if (!summary) return;
     screen.show({ event: "summary", summary });
     if (!summary.ok) throw new ExitCode(1);
   });
@@ -218,7 +193,7 @@ async function suggestStorage(path: string, flags: JobFlags): Promise<void> {
     throw new ConfigError(`cannot read ${path}: ${errorText(error)}`, { cause: error });
   });
   const screen = flags.json ? jsonScreen() : textScreen();
-  await interruptible(screen, async (signal) => {
+  await interruptible(screen, "nothing was changed", async (signal) => {
     const found = await withWorker(flags, config, screen, signal, (connection, { backends = [] }) => {
       return suggestBackends(connection, backends, file, screen, signal);
     });
@@ -226,26 +201,6 @@ async function suggestStorage(path: string, flags: JobFlags): Promise<void> {
     else if (found.length > 0) console.log(suggestionToml(found));
     if (found.length === 0) throw new UserError(`no storage backend of the worker holds ${file}`);
   });
-}
-
-/** Runs until done or Ctrl-C; a second Ctrl-C ends the program at once. */
-async function interruptible(
-  screen: Screen,
-  body: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const abort = new AbortController();
-  const interrupt = (): void => {
-    if (abort.signal.aborted) Deno.exit(INTERRUPTED);
-    screen.show({ event: "warning", text: "stopping; the worker ends the job" });
-    abort.abort(new UserError("interrupted", { exitCode: INTERRUPTED }));
-  };
-  const release = onStopSignal(interrupt);
-  try {
-    await body(abort.signal);
-  } finally {
-    screen.close();
-    release();
-  }
 }
 
 function createCommand(): Command {
@@ -257,6 +212,7 @@ function createCommand(): Command {
     "Check the setup: settings, storage, server, workers.",
   );
   withRoomOptions(doctor).action(showFindings);
+  addJobCommands(program);
   addStorageCommands(program);
   const config = addConfigCommands(program);
   const suggest = config.command("suggest").argument("<file>", "a file that the worker may see as well")

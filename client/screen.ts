@@ -9,6 +9,8 @@ export type ClientEvent =
   | { event: "warning"; text: string }
   | { event: "worker"; worker: string; backends: readonly string[] | null }
   | { event: "method"; method: string; why: string }
+  /** The job goes on from here without this client as well; `attach` comes back to it. */
+  | { event: "job"; job_id: string }
   | { event: "progress"; what: string; done: number; total: number }
   | { event: "run_started"; name: string }
   | { event: "run_ended"; name: string; exit_code: number }
@@ -128,6 +130,8 @@ function textOf(event: Exclude<ClientEvent, { event: "progress" | "log" }>): str
       }`;
     case "method":
       return `method: ${event.method} (${event.why})`;
+    case "job":
+      return `job ${event.job_id}: it goes on without this client; come back with: sleap-rtc-client attach ${event.job_id}`;
     case "run_started":
       return `run ${event.name} begins`;
     case "run_ended":

@@ -16,6 +16,7 @@ import { type HeldFolder, holdJobFolder } from "../storage/job_marker.ts";
 import { uploadFile, withStore } from "../storage/object_store.ts";
 import { issueChallenge } from "../storage/proof.ts";
 import { StorageResolver } from "../storage/resolver.ts";
+import type { JobPlaces } from "./bring_home.ts";
 import { RefusedError, WorkerLostError } from "./job_error.ts";
 import type { Attempt } from "./plan.ts";
 import { type PackageToSend, sendPackage } from "./send_package.ts";
@@ -40,13 +41,7 @@ export interface Submission extends PackageToSend {
 }
 
 /** A started job. */
-export interface Started {
-  /** Absolute folders in which results may appear on shared storage, the likeliest first; none over the channel. */
-  resultFolders: readonly string[];
-  /** Folder on shared storage that was made for this job and goes when it is over; undefined when none was. */
-  jobFolder: string | undefined;
-  /** The same in an object store; results are below `models/` in it. */
-  remote?: { store: StorageBackend; path: string };
+export interface Started extends JobPlaces {
   /** Ends the mark that keeps the folder from being cleaned away. */
   release: () => Promise<void>;
 }
@@ -96,16 +91,14 @@ async function makeJobFolder(root: string, jobId: string, made: Made): Promise<s
   return folder;
 }
 
-type Begun = Omit<Started, "release">;
-
-async function submitBy(submission: Submission, attempt: Attempt, made: Made): Promise<Begun> {
+async function submitBy(submission: Submission, attempt: Attempt, made: Made): Promise<JobPlaces> {
   if ("store" in attempt) return await submitUpload(submission, attempt.store, attempt.prefix);
   if (attempt.method === "rtc") return await submitRtc(submission);
   if (attempt.method === "in place") return await submitInPlace(submission, attempt.backend, made);
   return await submitCopy(submission, attempt, made);
 }
 
-async function submitInPlace(submission: Submission, backend: string, made: Made): Promise<Begun> {
+async function submitInPlace(submission: Submission, backend: string, made: Made): Promise<JobPlaces> {
   const { resolver, outputDir, jobId, script } = submission;
   // A folder is named by its script, which can be proven to be the same.
   const named = script === undefined ? submission.packagePath : join(submission.packagePath, script);
@@ -134,7 +127,7 @@ async function submitCopy(
   submission: Submission,
   attempt: Exclude<Extract<Attempt, { method: "copy" }>, { store: StorageBackend }>,
   made: Made,
-): Promise<Begun> {
+): Promise<JobPlaces> {
   const { packagePath, jobId, screen, signal } = submission;
   const root = "folder" in attempt ? attempt.folder : attempt.legacyRoot;
   const { size } = await Deno.stat(packagePath);
@@ -164,7 +157,7 @@ async function submitUpload(
   submission: Submission,
   backend: StorageBackend,
   prefix: string,
-): Promise<Begun> {
+): Promise<JobPlaces> {
   const { packagePath, jobId, screen, signal } = submission;
   const [userSubdir = "", ...rest] = [...checkRelativePath(prefix), "jobs", jobId];
   const path = [userSubdir, ...rest].join("/");
@@ -245,7 +238,7 @@ async function submitLegacy(submission: Submission, root: string, copied: string
 }
 
 /** Over the channel; the job begins when the package is there. */
-async function submitRtc(submission: Submission): Promise<Begun> {
+async function submitRtc(submission: Submission): Promise<JobPlaces> {
   const { kind, jobId } = submission;
   await say(submission, { type: "PACKAGE_TYPE", kind });
   await say(submission, { type: "OUTPUT_DIR", dir: "models" });

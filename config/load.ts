@@ -51,6 +51,10 @@ export interface Config {
   sharedStorageRoot: string | undefined;
   worker: {
     scratch: string | undefined;
+    /** Jobs at once; undefined for one per GPU. */
+    maxJobs: number | undefined;
+    /** Seconds that a job may take; undefined for any time. */
+    jobTimeLimit: number | undefined;
     /** Names of the environment variables that jobs see. */
     jobEnvironment: readonly string[];
     trainCommand: readonly string[];
@@ -328,6 +332,8 @@ function sections(loading: Loading): Pick<Config, "worker" | "client"> {
   return {
     worker: {
       scratch: expand(worker.scratch),
+      maxJobs: worker.max_jobs,
+      jobTimeLimit: worker.job_time_limit,
       jobEnvironment: [...JOB_ENVIRONMENT, ...worker.job_environment],
       trainCommand: command("train"),
       trackCommand: command("track"),

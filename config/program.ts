@@ -49,12 +49,16 @@ export function reportError(error: unknown): number {
   return error.exitCode;
 }
 
+/** How a program is asked to stop: Ctrl-C, or a polite kill. */
+export type StopSignal = "SIGINT" | "SIGTERM";
+
 /** Calls `stop` at Ctrl-C or a polite kill; returns what takes the handlers away again. */
-export function onStopSignal(stop: () => void): () => void {
+export function onStopSignal(stop: (signal: StopSignal) => void): () => void {
   // Windows has no SIGTERM.
-  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
-  for (const signal of signals) Deno.addSignalListener(signal, stop);
-  return () => signals.forEach((signal) => Deno.removeSignalListener(signal, stop));
+  const signals: readonly StopSignal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  const handlers = signals.map((signal) => [signal, (): void => stop(signal)] as const);
+  for (const [signal, handler] of handlers) Deno.addSignalListener(signal, handler);
+  return () => handlers.forEach(([signal, handler]) => Deno.removeSignalListener(signal, handler));
 }
 
 /** A whole number from the command line. Throws {@link ConfigError}. */

@@ -137,6 +137,10 @@ const jobVariable = nonEmpty.refine(
   "another variable: jobs do not get the room secret",
 );
 
+/** Longest time limit of a job, in seconds: timers take no more. */
+const MAX_TIME_LIMIT = 2_000_000;
+const TIME_LIMIT_RULE = `a number of seconds above 0, at most ${MAX_TIME_LIMIT} (23 days)`;
+
 const job = (
   fallback: readonly string[],
 ): z.ZodPrefault<z.ZodObject<{ command: z.ZodDefault<typeof command> }>> =>
@@ -161,6 +165,12 @@ export const fileSchema = z.strictObject({
   worker: z.strictObject({
     /** Where packages are unpacked and run; default: a private folder in the system's temporary folder. */
     scratch: localPath.optional(),
+    /** Jobs at once; default: one for each GPU that `nvidia-smi` tells of, and one without. */
+    max_jobs: z.int("a whole number from 1 to 64").min(1, "a whole number from 1 to 64")
+      .max(64, "a whole number from 1 to 64").optional(),
+    /** Seconds after which a job is ended; default: never. */
+    job_time_limit: z.number(TIME_LIMIT_RULE).positive(TIME_LIMIT_RULE).max(MAX_TIME_LIMIT, TIME_LIMIT_RULE)
+      .optional(),
     /** Names of further environment variables that jobs see. */
     job_environment: z.array(jobVariable).default([]),
     jobs: z.strictObject({ train: job(TRAIN_COMMAND), track: job(TRACK_COMMAND) }).prefault({}),

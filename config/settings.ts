@@ -50,6 +50,8 @@ export function explainConfig(
       [`storage.${entry.name}.confine_to_user_subdir`, entry.confineToUserSubdir],
     ]),
     ["worker.scratch", config.worker.scratch],
+    ["worker.max_jobs", config.worker.maxJobs],
+    ["worker.job_time_limit", config.worker.jobTimeLimit],
     ["worker.job_environment", config.worker.jobEnvironment],
     ["worker.jobs.train.command", config.worker.trainCommand],
     ["worker.jobs.track.command", config.worker.trackCommand],

@@ -12,6 +12,9 @@ export const MAX_MESSAGE_BYTES = 65_536;
 /** Longest text that is sent, in bytes: a link needs room for its header. */
 export const MAX_TEXT_BYTES = MAX_MESSAGE_BYTES - 8;
 
+/** Longest piece of a job's output: it travels in a message, or in a job's event, which needs room for its number. */
+export const MAX_LOG_BYTES = MAX_TEXT_BYTES - 32;
+
 /** Messages about files that travel over a link, in the order in which they come (docs/protocol.md). */
 const FILES_MESSAGES = [
   "FILES_OFFER",
@@ -54,6 +57,12 @@ export type Message =
   | { type: "STORAGE_DIFFERS"; text: string }
   /** Ours: JSON of what `protocol/files.ts` has schemas for. */
   | { type: FilesMessageType; json: string }
+  /** Ours: JSON of what `protocol/jobs.ts` has schemas for. */
+  | { type: "JOB_ATTACH" | "JOB_STATE" | "JOBS"; json: string }
+  | { type: "JOBS_LIST" }
+  | { type: "JOB_STOP" | "JOB_CANCEL" | "JOB_UNKNOWN"; id: string }
+  /** Ours: what was said of a job, by number; the text is a message of its own. */
+  | { type: "JOB_EVENT"; seq: number; text: string }
   | { type: "PATH_VALIDATED"; what: string }
   | { type: "BACKEND_NOT_AVAILABLE"; name: string }
   | { type: "PATH_ERROR"; text: string }
@@ -129,6 +138,13 @@ function parseJobFailed(rest: string): Message | string {
   return { type: "JOB_FAILED", id: rest.slice(0, cut), text: rest.slice(cut + 2) };
 }
 
+function parseJobEvent(rest: string): Message | string {
+  const cut = rest.indexOf("::");
+  const seq = count(rest.slice(0, Math.max(0, cut)));
+  if (cut < 0 || seq === undefined) return "expected {number}::{text}";
+  return { type: "JOB_EVENT", seq, text: rest.slice(cut + 2) };
+}
+
 /** Messages with arguments, by keyword. */
 const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["PEER_CHALLENGE", (nonce) => isHex32(nonce) ? { type: "PEER_CHALLENGE", nonce } : HEX_32],
@@ -147,6 +163,13 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["STORAGE_PROVEN", (nonce) => ({ type: "STORAGE_PROVEN", nonce })],
   ["STORAGE_DIFFERS", (text) => ({ type: "STORAGE_DIFFERS", text })],
   ...FILES_MESSAGES.map((type): [string, Parser] => [type, (json) => ({ type, json })]),
+  ["JOB_ATTACH", (json) => ({ type: "JOB_ATTACH", json })],
+  ["JOB_STATE", (json) => ({ type: "JOB_STATE", json })],
+  ["JOBS", (json) => ({ type: "JOBS", json })],
+  ["JOB_STOP", (id) => ({ type: "JOB_STOP", id })],
+  ["JOB_CANCEL", (id) => ({ type: "JOB_CANCEL", id })],
+  ["JOB_UNKNOWN", (id) => ({ type: "JOB_UNKNOWN", id })],
+  ["JOB_EVENT", parseJobEvent],
   ["PATH_VALIDATED", (what) => ({ type: "PATH_VALIDATED", what })],
   ["BACKEND_NOT_AVAILABLE", (name) => ({ type: "BACKEND_NOT_AVAILABLE", name })],
   ["PATH_ERROR", (text) => ({ type: "PATH_ERROR", text })],
@@ -170,7 +193,13 @@ export function isAboutFiles(
 }
 
 /** Messages that are one word, matched whole. */
-const WORDS = ["END_OF_FILE", "TRAINING_JOBS_DONE", "INFERENCE_START", "INFERENCE_JOBS_DONE"] as const;
+const WORDS = [
+  "END_OF_FILE",
+  "TRAINING_JOBS_DONE",
+  "INFERENCE_START",
+  "INFERENCE_JOBS_DONE",
+  "JOBS_LIST",
+] as const;
 
 /** The message in a text. Never throws: a text that is no message is `LOG`, a broken one `MALFORMED`. */
 export function parseMessage(text: string): Message | Malformed {
@@ -220,7 +249,12 @@ function argumentsOf(
     case "USER_SUBDIR":
       return [message.subdir];
     case "JOB_ID":
+    case "JOB_STOP":
+    case "JOB_CANCEL":
+    case "JOB_UNKNOWN":
       return [message.id];
+    case "JOB_EVENT":
+      return [message.seq, message.text];
     case "SHARED_INPUT_PATH":
     case "SHARED_OUTPUT_PATH":
       return [message.path];
@@ -233,6 +267,9 @@ function argumentsOf(
     case "PATH_VALIDATED":
       return [message.what];
     case "STORAGE_PROOF":
+    case "JOB_ATTACH":
+    case "JOB_STATE":
+    case "JOBS":
     case "FILES_OFFER":
     case "FILES_LIST":
     case "FILES_READY":
@@ -262,25 +299,26 @@ function argumentsOf(
     case "TRAINING_JOBS_DONE":
     case "INFERENCE_START":
     case "INFERENCE_JOBS_DONE":
+    case "JOBS_LIST":
       return [];
   }
 }
 
 /**
- * Output of a job, made safe to send as raw text: cut into pieces of at most {@link MAX_TEXT_BYTES} bytes,
+ * Output of a job, made safe to send as raw text: cut into pieces of at most {@link MAX_LOG_BYTES} bytes,
  * and a piece that would be read as a message gets a blank in front.
  */
 export function logTexts(text: string): string[] {
   const isPlain = (piece: string): boolean => parseMessage(piece).type === "LOG" && piece !== "KEEP_ALIVE";
-  const pieces = cutText(text, MAX_TEXT_BYTES);
+  const pieces = cutText(text, MAX_LOG_BYTES);
   if (pieces.every(isPlain)) return pieces;
   // One byte is left for the blank.
-  return cutText(text, MAX_TEXT_BYTES - 1).map((piece) => isPlain(piece) ? piece : ` ${piece}`);
+  return cutText(text, MAX_LOG_BYTES - 1).map((piece) => isPlain(piece) ? piece : ` ${piece}`);
 }
 
 /** Output of an inference job as messages, trailing blanks taken off (PROTOCOL.md section 12.4). */
 export function trackLogTexts(text: string): string[] {
-  const room = MAX_TEXT_BYTES - "TRACK_LOG:".length;
+  const room = MAX_LOG_BYTES - "TRACK_LOG:".length;
   return cutText(text.trimEnd(), room).map((line) => formatMessage({ type: "TRACK_LOG", line }));
 }
 

@@ -49,6 +49,8 @@ export const extensionSchema = z.object({
   attempt: z.string().max(64).optional().catch(undefined),
   /** How far apart the two are, as far as the client knows: tunes the connection that is offered. */
   distance: z.enum(["near", "far"]).optional().catch(undefined),
+  /** `look`: the client begins no job; it asks for jobs that are there, also while the worker is busy. */
+  purpose: z.enum(["job", "look"]).optional().catch(undefined),
   /** Public key for a channel over the signaling server; without it there is none. */
   relay: relayPublicKeySchema.optional().catch(undefined),
 });

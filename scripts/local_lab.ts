@@ -139,9 +139,9 @@ export class LabProcess {
     }
   }
 
-  /** Asks it to end, and returns its exit code. */
+  /** Ends it as Ctrl-C does, and returns its exit code. */
   stop(): Promise<number> {
-    this.kill("SIGTERM");
+    this.kill("SIGINT");
     return this.exited();
   }
 }
@@ -217,9 +217,13 @@ export class LocalLab {
     await this.#signaling.line(/"listening"/);
   }
 
-  /** The environment that points a program at this lab's server. */
+  /** The environment that points a program at this lab's server, and its records at this lab's folder. */
   get environment(): Record<string, string> {
-    return { SLEAP_RTC_SIGNALING_HTTP: this.httpUrl, SLEAP_RTC_SIGNALING_WS: this.wsUrl };
+    return {
+      SLEAP_RTC_SIGNALING_HTTP: this.httpUrl,
+      SLEAP_RTC_SIGNALING_WS: this.wsUrl,
+      SLEAP_RTC_JOBS_DIR: join(this.folder, "submitted"),
+    };
   }
 
   /** Runs any program until the lab stops. */
@@ -279,7 +283,7 @@ export class LocalLab {
   /** Ends all processes. */
   async stop(): Promise<void> {
     const running = this.#processes.splice(0).toReversed();
-    for (const process of running) process.kill("SIGTERM");
+    for (const process of running) process.kill("SIGINT");
     const timer = setTimeout(() => running.forEach((process) => process.kill("SIGKILL")), 10_000);
     await Promise.all(running.map((process) => process.exited()));
     clearTimeout(timer);

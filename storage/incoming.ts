@@ -4,16 +4,12 @@
  */
 import { dirname, join } from "node:path";
 import { checkRelativePath, makeFolderInside, PathValidationError } from "./containment.ts";
-import { sameFile } from "./identity.ts";
+import { LOCK, lockFolder, removeAll, removeLocked, unlockFolder } from "./folder_lock.ts";
 
 /** A transfer's files lie below this. */
 const FILES = "files";
 /** The list that they belong to, as JSON. */
 const LIST = "list.json";
-/** End of the name of a file, beside a transfer's folder, that is held by the process that writes there. */
-const LOCK = ".lock";
-/** Another process's lock is waited for so long, in milliseconds. */
-const LOCK_LIMIT_MS = 300;
 /** What nobody came back for is removed after so long, in milliseconds: three days. */
 const FORSAKEN_MS = 3 * 24 * 3600_000;
 /** Folders above a file, and the file, at most. */
@@ -151,8 +147,7 @@ export class IncomingFolder {
 
   /** Leaves what is there to the next transfer with the same key. */
   async keep(): Promise<void> {
-    await removeAll(lockOf(this.#path));
-    this.#lock.close();
+    await unlockFolder(this.#path, this.#lock);
   }
 
   /** Leaves nothing. */
@@ -184,44 +179,4 @@ async function isForsaken(path: string): Promise<boolean> {
     newest = Math.max(newest, (await Deno.lstat(join(path, name))).mtime?.getTime() ?? 0);
   }
   return Date.now() - newest > FORSAKEN_MS;
-}
-
-/** The lock ends with the process, however it ends. Undefined when another process has it. */
-async function lockFolder(path: string): Promise<Deno.FsFile | undefined> {
-  const file = await Deno.open(lockOf(path), { write: true, create: true, mode: 0o600 });
-  const locking = file.lock(true);
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<"late">((resolve) => timer = setTimeout(() => resolve("late"), LOCK_LIMIT_MS));
-  try {
-    if (await Promise.race([locking, late]) === "late") {
-      // It may be granted later all the same; nobody needs it then.
-      void locking.then(() => file.close(), () => file.close());
-      return undefined;
-    }
-    // Who had it before may have removed the folder.
-    const there = await Deno.stat(lockOf(path)).catch(() => undefined);
-    if (there && sameFile(there, await file.stat())) return file;
-    file.close();
-    return undefined;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** The lock goes last: who has it finds the folder whole, or not at all. */
-async function removeLocked(path: string, lock: Deno.FsFile): Promise<void> {
-  await removeAll(path);
-  await removeAll(lockOf(path));
-  lock.close();
-}
-
-/** Beside the folder: NFS and FUSE keep a file that is removed while it is open, and its folder could not go. */
-function lockOf(path: string): string {
-  return `${path}${LOCK}`;
-}
-
-async function removeAll(path: string): Promise<void> {
-  await Deno.remove(path, { recursive: true }).catch((error: unknown) => {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  });
 }

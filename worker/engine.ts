@@ -16,7 +16,8 @@ let server: WorkerServer | undefined;
 
 scope.onmessage = ({ data }) => {
   if (data.type === "start") void start(data);
-  else server?.stop();
+  else if (data.type === "drain") void server?.drain();
+  else void server?.stop();
 };
 
 async function start({ settings }: Extract<ToEngine, { type: "start" }>): Promise<void> {

@@ -23,6 +23,14 @@ export interface EngineSettings {
   scratch: string;
   /** Absolute, private to this user; what interrupted transfers leave is found there by the next worker. */
   incoming: string;
+  /** Absolute, private to this user; journals of jobs and results that nobody has taken, for days. */
+  jobs: string;
+  /** Jobs at once. */
+  maxJobs: number;
+  /** As `CUDA_VISIBLE_DEVICES` names them. */
+  gpus: readonly string[];
+  /** Milliseconds that a job may take; undefined for any time. */
+  timeLimitMs: number | undefined;
   trainCommand: readonly string[];
   trackCommand: readonly string[];
   /** The whole environment of the jobs. */
@@ -33,13 +41,15 @@ export interface EngineSettings {
 }
 
 /** From the launcher to the engine. */
-export type ToEngine = { type: "start"; settings: EngineSettings } | { type: "shutdown" };
+export type ToEngine = { type: "start"; settings: EngineSettings } | { type: "drain" } | { type: "shutdown" };
 
 /** From the engine to the launcher. */
 export type FromEngine =
   | { type: "registered"; session: string; roomId: string; token: string; peerId: string }
   /** The sandbox may not signal processes; the launcher does it for the jobs that the engine started. */
-  | { type: "killGroup"; pid: number; signal: "SIGTERM" | "SIGKILL" }
+  | { type: "killGroup"; pid: number; signal: "SIGINT" | "SIGTERM" | "SIGKILL" }
+  /** The same for programs of a job that have left its process group. */
+  | { type: "killMarked"; mark: string }
   /** A job's process group began or ended: those still running end with the engine. */
   | { type: "group"; pid: number; isRunning: boolean }
   | { type: "stopped"; error?: EngineFailure };

@@ -53,7 +53,9 @@ export interface ExecutorOptions {
   /** All that the program sees of the environment. */
   environment: Readonly<Record<string, string>>;
   /** Signals a process group, as the sandbox may not do that itself; `pid` leads the group. */
-  killGroup: (pid: number, signal: "SIGTERM" | "SIGKILL") => void;
+  killGroup: (pid: number, signal: "SIGINT" | "SIGTERM" | "SIGKILL") => void;
+  /** Kills what the program has started and is in another group. */
+  killStrays?: () => void;
   /** Told of each process group while it runs, so that it can be ended when this isolate cannot do it any more. */
   onGroup?: (pid: number, isRunning: boolean) => void;
 }
@@ -71,7 +73,7 @@ export async function execute(
   cwd: string,
   onOutput: OutputSink,
   signal: AbortSignal,
-  { environment, killGroup, onGroup }: ExecutorOptions,
+  { environment, killGroup, killStrays, onGroup }: ExecutorOptions,
 ): Promise<number> {
   signal.throwIfAborted();
   const [program = "", ...args] = command;
@@ -95,7 +97,7 @@ export async function execute(
     });
   }
   onGroup?.(child.pid, true);
-  const group = new ProcessGroup(child, killGroup);
+  const group = new ProcessGroup(child, killGroup, killStrays);
   const stop = (): void => group.stop();
   signal.addEventListener("abort", stop, { once: true });
   try {
@@ -123,18 +125,28 @@ export async function execute(
 class ProcessGroup {
   readonly #child: Deno.ChildProcess;
   readonly #kill: ExecutorOptions["killGroup"];
+  readonly #killStrays: ExecutorOptions["killStrays"];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(child: Deno.ChildProcess, kill: ExecutorOptions["killGroup"]) {
+  constructor(
+    child: Deno.ChildProcess,
+    kill: ExecutorOptions["killGroup"],
+    killStrays: ExecutorOptions["killStrays"],
+  ) {
     this.#child = child;
     this.#kill = kill;
+    this.#killStrays = killStrays;
   }
 
   /** Asks the group to end, and kills it when it does not. */
   stop(): void {
     if (this.#timer !== undefined) return;
     this.#kill(this.#child.pid, "SIGTERM");
-    this.#timer = setTimeout(() => this.#kill(this.#child.pid, "SIGKILL"), GRACE_MS);
+    this.#timer = setTimeout(() => {
+      this.#kill(this.#child.pid, "SIGKILL");
+      // They may hold the output open.
+      this.#killStrays?.();
+    }, GRACE_MS);
   }
 
   /** Waits for the program. Of a group that was stopped nothing stays, even what ignores a polite request. */

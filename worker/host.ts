@@ -13,22 +13,37 @@ export async function hostProperties(): Promise<Record<string, unknown>> {
   };
 }
 
-/** The first GPU that `nvidia-smi` tells of; memory in MiB. */
-async function queryGpu(): Promise<{ model: string; memoryMb: number; driver: string } | undefined> {
+/** The GPUs that jobs may use, as `CUDA_VISIBLE_DEVICES` names them; none without `nvidia-smi`. */
+export async function listGpus(): Promise<string[]> {
+  const visible = Deno.env.get("CUDA_VISIBLE_DEVICES");
+  if (visible !== undefined) {
+    return visible.split(",").map((each) => each.trim()).filter((each) => each !== "");
+  }
+  return (await querySmi("index")).map((line) => line.trim());
+}
+
+/** What `nvidia-smi` tells of each GPU, a line each; nothing without it. */
+async function querySmi(fields: string): Promise<string[]> {
   try {
     const { success, stdout } = await new Deno.Command("nvidia-smi", {
-      args: ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"],
+      args: [`--query-gpu=${fields}`, "--format=csv,noheader,nounits"],
       stdin: "null",
       stderr: "null",
       signal: AbortSignal.timeout(10_000),
     }).output();
-    const [model, memory, driver] = new TextDecoder().decode(stdout).split("\n")[0]?.split(",") ?? [];
-    const memoryMb = Number(memory);
-    if (!success || !model || !Number.isFinite(memoryMb)) return undefined;
-    return { model: model.trim(), memoryMb, driver: `driver ${driver?.trim() ?? "unknown"}` };
+    return success ? new TextDecoder().decode(stdout).trim().split("\n").filter((line) => line !== "") : [];
   } catch {
-    return undefined;
+    return [];
   }
+}
+
+/** The first GPU that `nvidia-smi` tells of; memory in MiB. */
+async function queryGpu(): Promise<{ model: string; memoryMb: number; driver: string } | undefined> {
+  const [first = ""] = await querySmi("name,memory.total,driver_version");
+  const [model, memory, driver] = first.split(",");
+  const memoryMb = Number(memory);
+  if (!model || !Number.isFinite(memoryMb)) return undefined;
+  return { model: model.trim(), memoryMb, driver: `driver ${driver?.trim() ?? "unknown"}` };
 }
 
 /** Absolute path of a program, looked up on PATH when it has no folder; undefined when it is not there. */

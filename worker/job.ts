@@ -25,7 +25,9 @@ export interface JobInput {
 }
 
 /** What the worker's configuration says of running jobs. */
-export interface JobSettings extends ExecutorOptions {
+export interface JobSettings extends Omit<ExecutorOptions, "killStrays"> {
+  /** Kills every program that has this value of the mark of its job, whatever group it is in. */
+  killMarked?: (mark: string) => void;
   trainCommand: readonly string[];
   trackCommand: readonly string[];
 }
@@ -53,21 +55,30 @@ export interface JobResult {
   runs: number;
 }
 
+/** What runs and stops a job. */
+export interface JobControl {
+  settings: JobSettings & ExecutorOptions;
+  /** Told to the client. */
+  say: Say;
+  /** Ends the job and its programs. */
+  signal: AbortSignal;
+  /** Set when the job is to end early: no further run is begun, and how the present one ends is no failure. */
+  readonly isStopping: boolean;
+}
+
 /**
- * Unpacks a package below `scratch`, an existing folder of its own, and runs what its script asks for, one after
+ * Unpacks a package below `folder`, an existing folder of its own, and runs what its script asks for, one after
  * the other; a failed training run does not keep the next from starting (PROTOCOL.md section 12.1).
  *
  * Throws `PathValidationError` (`corrupt`), `PackageError`, `JobError`, Deno's file errors, the abort reason.
  */
 export async function runJob(
   input: JobInput,
-  scratch: string,
-  settings: JobSettings,
-  say: Say,
+  folder: string,
+  job: JobControl,
   progress: JobProgress,
-  signal: AbortSignal,
 ): Promise<JobResult> {
-  const root = await unpack(input, scratch, signal);
+  const root = await unpack(input, folder, job.signal);
   const plan = await readPlan(root, input.stem, input.kind);
   if (plan.lines.length === 0) {
     logger.warn("the package's {kind} script has no line to run", { kind: plan.kind });
@@ -75,16 +86,16 @@ export async function runJob(
   progress.folder = plan.folder;
   const before = await labelFiles(plan.folder);
   const failed: { name: string; status: number }[] = [];
-  if (plan.kind === "track") await say("INFERENCE_START");
+  if (plan.kind === "track") await job.say("INFERENCE_START");
   for (const line of plan.lines) {
-    const template = line.kind === "train" ? settings.trainCommand : settings.trackCommand;
-    const run = await runLine(line, commandFor(line, template), plan.folder, settings, say, signal);
+    if (job.isStopping) break;
+    const run = await runLine(line, plan.folder, job);
     if (run.status === 0) progress.succeeded++;
-    else failed.push(run);
+    else if (!job.isStopping) failed.push(run);
     if (run.status !== 0 && plan.kind === "track") break;
   }
-  if (plan.kind === "train") await say("TRAINING_JOBS_DONE");
-  else if (failed.length === 0) await say("INFERENCE_JOBS_DONE");
+  if (plan.kind === "train") await job.say("TRAINING_JOBS_DONE");
+  else if (failed.length === 0) await job.say("INFERENCE_JOBS_DONE");
   const models = join(plan.folder, MODELS);
   const after = await labelFiles(plan.folder);
   return {
@@ -113,13 +124,12 @@ async function unpack(input: JobInput, scratch: string, signal: AbortSignal): Pr
 
 async function runLine(
   line: ScriptLine,
-  command: readonly string[],
   folder: string,
-  settings: JobSettings,
-  say: Say,
-  signal: AbortSignal,
+  job: JobControl,
 ): Promise<{ name: string; status: number }> {
+  const { settings, say, signal } = job;
   const training = line.kind === "train";
+  const command = commandFor(line, training ? settings.trainCommand : settings.trackCommand);
   const name = training ? line.runName : "inference";
   const tell = (message: Message): Promise<void> => say(formatMessage(message));
   await tell({ type: training ? "TRAIN_JOB_START" : "INFERENCE_JOB_START", name });
@@ -130,8 +140,10 @@ async function runLine(
   };
   const status = await execute(command, folder, onOutput, signal, settings);
   logger.info("run {name} ended with status {status}", { name, status });
-  if (status === 0) await tell({ type: training ? "TRAIN_JOB_END" : "INFERENCE_JOB_END", name });
-  else await tell({ type: training ? "TRAIN_JOB_ERROR" : "INFERENCE_JOB_ERROR", name, code: status });
+  // One that was asked to end has not failed, whatever its status.
+  if (status === 0 || job.isStopping) {
+    await tell({ type: training ? "TRAIN_JOB_END" : "INFERENCE_JOB_END", name });
+  } else await tell({ type: training ? "TRAIN_JOB_ERROR" : "INFERENCE_JOB_ERROR", name, code: status });
   return { name, status };
 }
 
@@ -147,7 +159,8 @@ async function labelFiles(folder: string): Promise<Map<string, string>> {
   return found;
 }
 
-async function isFolder(path: string): Promise<boolean> {
+/** Whether there is a folder; a link to one is none. */
+export async function isFolder(path: string): Promise<boolean> {
   try {
     return (await Deno.lstat(path)).isDirectory;
   } catch {

@@ -7,6 +7,7 @@ import { onStopSignal } from "../config/program.ts";
 import { errorText, UserError } from "../config/user_error.ts";
 import { isS3Path } from "../config/schema.ts";
 import { isInside } from "../storage/containment.ts";
+import { JOB_MARK } from "./worker_job.ts";
 import type { EngineFailure, EngineSettings, FromEngine, ToEngine } from "./engine_messages.ts";
 
 const logger = getLogger(["sleap-rtc", "worker"]);
@@ -87,7 +88,7 @@ async function permissions(settings: EngineSettings): Promise<Deno.PermissionOpt
   const bases = settings.storage.filter((entry) => !stores.includes(entry)).map(({ basePath }) => basePath);
   if (settings.legacyRoot !== undefined) bases.push(settings.legacyRoot);
   const storage = await truePaths(bases);
-  const scratch = await truePaths([settings.scratch, settings.incoming]);
+  const scratch = await truePaths([settings.scratch, settings.incoming, settings.jobs]);
   const modules = fileURLToPath(new URL("../node_modules", import.meta.url));
   const programs = [settings.trainCommand[0], settings.trackCommand[0]]
     .filter((path): path is string => path !== undefined && isAbsolute(path));
@@ -126,6 +127,26 @@ function killGroup(pid: number, signal: Deno.Signal): void {
   }
 }
 
+/** Lists the processes that have a variable with a value; what is not ours cannot be read, and is not listed. */
+const FIND_MARKED = 'grep -lsxz -- "$1" /proc/[0-9]*/environ';
+
+/** Kills the programs of a job that have left its process group, where the system tells of them. */
+export async function killMarked(mark: string): Promise<void> {
+  if (Deno.build.os !== "linux") return;
+  try {
+    const args = ["-c", FIND_MARKED, "sh", `${JOB_MARK}=${mark}`];
+    const { stdout } = await new Deno.Command("/bin/sh", { args, stdin: "null", stderr: "null" }).output();
+    for (const [, pid] of new TextDecoder().decode(stdout).matchAll(/^\/proc\/(\d+)\//gm)) {
+      logger.warn("a program of a job that has ended was left, and is killed: process {pid}", { pid });
+      Deno.kill(Number(pid), "SIGKILL");
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) {
+      logger.warn(`programs of a job that has ended may be left: ${errorText(error)}`);
+    }
+  }
+}
+
 /**
  * Runs the engine until Ctrl-C or until it stops by itself. Throws {@link UserError} when it stopped by an error.
  */
@@ -146,8 +167,13 @@ export async function launchEngine(
   let release = (): void => {};
   try {
     await new Promise<void>((resolve, reject) => {
-      release = onStopSignal(() => {
+      let isDraining = false;
+      release = onStopSignal((signal) => {
         if (limit !== undefined) return;
+        if (signal === "SIGTERM" && !isDraining) {
+          isDraining = true;
+          return post({ type: "drain" });
+        }
         logger.info("stopping");
         post({ type: "shutdown" });
         limit = setTimeout(() => reject(new UserError("the engine did not stop in time")), STOP_LIMIT_MS);
@@ -155,6 +181,7 @@ export async function launchEngine(
       engine.onmessage = ({ data }: MessageEvent<FromEngine>) => {
         if (data.type === "registered") onRegistered(data);
         else if (data.type === "killGroup") killGroup(data.pid, data.signal);
+        else if (data.type === "killMarked") void killMarked(data.mark);
         else if (data.type === "group" && data.isRunning) running.add(data.pid);
         else if (data.type === "group") running.delete(data.pid);
         else if (data.error) reject(engineError(data.error));

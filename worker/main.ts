@@ -8,8 +8,9 @@ import { createProgram, runProgram } from "../config/program.ts";
 import { ConfigError } from "../config/user_error.ts";
 import { removeForsaken } from "../storage/incoming.ts";
 import type { EngineSettings } from "./engine_messages.ts";
-import { findProgram, hostProperties } from "./host.ts";
-import { launchEngine, type Registered } from "./launch.ts";
+import { findProgram, hostProperties, listGpus } from "./host.ts";
+import { killMarked, launchEngine, type Registered } from "./launch.ts";
+import { recoverJobs, SCRATCH_PREFIX } from "./recover.ts";
 
 const logger = getLogger(["sleap-rtc", "worker"]);
 
@@ -64,21 +65,24 @@ async function serve(flags: Flags): Promise<void> {
   logger.info(`configuration: ${config.file ?? "defaults"}; environment ${config.environment}`);
   for (const notice of config.notices) logger.info(notice);
   const parent = flags.scratch ?? config.worker.scratch;
-  const { scratch, leave } = await makeScratch(parent);
-  const incoming = await makeIncoming(parent, scratch);
+  const scratch = await makeScratch(parent);
+  const incoming = await makeLasting("incoming", parent, scratch);
+  const jobs = await makeLasting("jobs", parent, scratch);
+  await removeForsaken(incoming);
+  await recoverJobs(jobs, killMarked);
   logger.info(
     config.roomSecret === undefined
       ? "no room secret is set: whoever is in the room is served, and the signaling server is trusted"
       : "only clients that prove the room secret are served",
   );
   try {
-    const settings = await engineSettings(flags, config, scratch, incoming);
+    const settings = await engineSettings(flags, config, { scratch, incoming, jobs });
     const { allowRead, allowWrite } = flags;
     await launchEngine(settings, { allowRead, allowWrite }, (room) => announce(room, flags));
   } finally {
-    await leave();
-    // Stays where there is something in it for the next worker.
-    await Deno.remove(incoming).catch(() => {});
+    await Deno.remove(scratch, { recursive: true });
+    // They stay where there is something in them for the next worker.
+    for (const path of [incoming, jobs]) await Deno.remove(path).catch(() => {});
   }
 }
 
@@ -104,12 +108,12 @@ function jobEnvironment(names: readonly string[]): Record<string, string> {
 async function engineSettings(
   flags: Flags,
   config: Config,
-  scratch: string,
-  incoming: string,
+  folders: Pick<EngineSettings, "scratch" | "incoming" | "jobs">,
 ): Promise<EngineSettings> {
   if ((flags.roomId === undefined) !== (flags.token === undefined)) {
     throw new ConfigError("--room-id and --token belong together; give both, or neither to make a new room");
   }
+  const gpus = await listGpus();
   const log = { verbose: flags.verbose ?? false, json: flags.json ?? false };
   return {
     signalingHttp: config.signalingHttp,
@@ -123,8 +127,10 @@ async function engineSettings(
       : { roomId: flags.roomId, token: flags.token },
     storage: config.storage,
     legacyRoot: config.sharedStorageRoot,
-    scratch,
-    incoming,
+    ...folders,
+    maxJobs: config.worker.maxJobs ?? Math.max(1, gpus.length),
+    gpus,
+    timeLimitMs: config.worker.jobTimeLimit === undefined ? undefined : config.worker.jobTimeLimit * 1000,
     trainCommand: await resolveCommand(config.worker.trainCommand, "training"),
     trackCommand: await resolveCommand(config.worker.trackCommand, "inference"),
     jobEnvironment: jobEnvironment(config.worker.jobEnvironment),
@@ -143,43 +149,30 @@ function announce(room: Registered, flags: Flags): void {
   console.log(`or room and token:\n\n  --room-id ${roomId} --token ${token}\n`);
 }
 
-/** A private folder for this worker, and how to leave it: kept when results that could not be delivered lie in it. */
-async function makeScratch(
-  parent: string | undefined,
-): Promise<{ scratch: string; leave: () => Promise<void> }> {
+/** A private folder for this worker. */
+async function makeScratch(parent: string | undefined): Promise<string> {
   if (parent !== undefined) await Deno.mkdir(parent, { recursive: true });
-  const made = await Deno.makeTempDir({
-    ...(parent === undefined ? {} : { dir: parent }),
-    prefix: "sleap-rtc-worker-",
-  });
-  const scratch = await Deno.realPath(made);
-  return {
-    scratch,
-    async leave(): Promise<void> {
-      const kept: string[] = [];
-      for await (const { name } of Deno.readDir(scratch)) {
-        if (name.startsWith("kept-")) kept.push(join(scratch, name));
-      }
-      if (kept.length === 0) await Deno.remove(scratch, { recursive: true });
-      for (const path of kept) logger.warn(`results that could not be delivered are kept in ${path}`);
-    },
-  };
+  const dir = parent === undefined ? {} : { dir: parent };
+  return await Deno.realPath(await Deno.makeTempDir({ ...dir, prefix: SCRATCH_PREFIX }));
 }
 
-/** Where interrupted transfers wait for the next worker of this user: beside the scratch folders. */
-async function makeIncoming(parent: string | undefined, scratch: string): Promise<string> {
+/**
+ * A folder beside the scratch folders that the next worker of this user finds as well; `scratch` itself where its
+ * name was taken by somebody else.
+ */
+async function makeLasting(name: string, parent: string | undefined, scratch: string): Promise<string> {
   const path = parent === undefined
-    ? join(dirname(scratch), `sleap-rtc-incoming-${Deno.uid() ?? "user"}`)
-    : join(parent, "incoming");
+    ? join(dirname(scratch), `sleap-rtc-${name}-${Deno.uid() ?? "user"}`)
+    : join(parent, name);
   await Deno.mkdir(path, { recursive: true, mode: 0o700 });
   const [info, own] = [await Deno.lstat(path), await Deno.stat(scratch)];
-  // In a folder that others write to, the name may have been taken by somebody else.
-  if (!info.isDirectory || info.uid !== own.uid || ((info.mode ?? 0) & 0o077) !== 0) {
-    logger.warn(`${path} is not this user's alone: interrupted transfers begin anew with the next worker`);
-    return scratch;
+  if (info.isDirectory && info.uid === own.uid && ((info.mode ?? 0) & 0o077) === 0) {
+    return await Deno.realPath(path);
   }
-  await removeForsaken(path);
-  return await Deno.realPath(path);
+  logger.warn(`${path} is not this user's alone: what is left when this worker ends is lost`);
+  const inside = join(scratch, name);
+  await Deno.mkdir(inside, { mode: 0o700 });
+  return inside;
 }
 
 if (import.meta.main) Deno.exit(await runProgram(createCommand(), Deno.args));

@@ -1,11 +1,13 @@
 import { getLogger } from "@logtape/logtape";
 import { errorText, UserError } from "../config/user_error.ts";
 import { formatSession } from "../protocol/session_string.ts";
+import { JOBS } from "../protocol/jobs.ts";
 import type { Offer, WorkerStatus } from "../protocol/signaling.ts";
 import { createRoom, deletePeer, SignalingClient, SignalingError, signIn } from "../signaling/client.ts";
 import { pause, peerGone } from "../signaling/presence.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import type { EngineSettings, FromEngine } from "./engine_messages.ts";
+import { Jobs } from "./jobs.ts";
 import { ServedClient } from "./served_client.ts";
 import { Session } from "./session.ts";
 import { StorageFlow } from "./storage_flow.ts";
@@ -16,42 +18,85 @@ const logger = getLogger(["sleap-rtc", "worker"]);
 const FIRST_PAUSE_MS = 2_000;
 const LAST_PAUSE_MS = 30_000;
 
-/** Serves clients, one at a time, until it is stopped. */
+/** Clients are told of a stopping worker's jobs for so long, in milliseconds. */
+const FAREWELL_MS = 2_000;
+/** Clients at once that come to look at jobs. */
+const MAX_VISITORS = 8;
+
+/** What a room is told of a worker while it is there. */
+interface ReportedStatus {
+  status: WorkerStatus;
+  current_job_id: string | null;
+}
+
+/** A client that is served. */
+interface Served {
+  client: ServedClient;
+  /** It begins no job, and takes no place. */
+  visits: boolean;
+  /** Undefined before it is connected. */
+  session: Session | undefined;
+  /** Settles when it has left. */
+  left: Promise<void>;
+}
+
+/** Serves clients, each with a job at a time, until it is stopped. */
 export class WorkerServer {
   readonly #settings: EngineSettings;
   readonly #tell: (message: FromEngine) => void;
   readonly #abort = new AbortController();
   readonly #storage: StorageConfig;
   #signaling: SignalingClient | undefined;
-  #status: WorkerStatus = "available";
-  #client: ServedClient | undefined;
-  /** Settles when the client that is served has left. */
-  #busy: Promise<void> | undefined;
+  readonly #jobs: Jobs;
+  /** What the room was told last. */
+  #told: ReportedStatus | undefined;
+  /** Those that are served, by peer id. */
+  readonly #clients = new Map<string, Served>();
+  #isDraining = false;
 
   constructor(settings: EngineSettings, tell: (message: FromEngine) => void) {
     this.#settings = settings;
     this.#tell = tell;
     this.#storage = new StorageConfig(settings.storage);
+    const { jobs: folder, scratch, gpus, timeLimitMs, trainCommand, trackCommand, jobEnvironment } = settings;
+    this.#jobs = new Jobs({
+      folder,
+      scratch,
+      gpus,
+      timeLimitMs,
+      settings: {
+        trainCommand,
+        trackCommand,
+        environment: jobEnvironment,
+        killGroup: (pid, signal) => tell({ type: "killGroup", pid, signal }),
+        killMarked: (mark) => tell({ type: "killMarked", mark }),
+        onGroup: (pid, isRunning) => tell({ type: "group", pid, isRunning }),
+      },
+      onChange: () => this.#tellStatus(),
+    });
   }
 
   /** Registers and serves until {@link stop}. Throws {@link SignalingError} when there is no way in at the start. */
   async run(): Promise<void> {
     await this.#logBackends();
+    await this.#jobs.load();
     let signaling: SignalingClient | undefined = await this.#join(this.#settings.room);
     while (signaling) {
       const refused = await this.#serveRoom(signaling);
       if (!refused) break;
       logger.error("{reason}", { reason: refused.message });
       if (this.#settings.room) {
-        // The client that is served needs no server any more.
-        await this.#busy;
+        // Clients that are served need no server any more, nor do jobs.
+        await this.#served();
+        await this.#jobs.idle();
         throw refused;
       }
       // Rooms end after two hours, or with their server; the worker goes on in a new one.
       logger.warn("making a new room; session strings from before no longer work");
       signaling = await this.#joinPatiently();
     }
-    await this.#busy;
+    await this.#jobs.stop("the worker was stopped");
+    await this.#served();
     if (this.#signaling) await deletePeer(this.#settings.signalingHttp, this.#signaling.peerId);
   }
 
@@ -86,9 +131,30 @@ export class WorkerServer {
     return undefined;
   }
 
-  /** Ends a running job, leaves the room, and lets {@link run} return. */
-  stop(): void {
+  /** Ends running jobs, tells their clients, leaves the room, and lets {@link run} return. */
+  async stop(): Promise<void> {
+    await this.#jobs.stop("the worker was stopped");
+    const told = Promise.all([...this.#clients.values()].map(({ session }) => session?.told));
+    await Promise.race([told, pause(FAREWELL_MS, this.#abort.signal)]);
     this.#abort.abort(new UserError("the worker is stopping"));
+  }
+
+  /** Begins no further job, and stops when those that run have ended. */
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    this.#jobs.close();
+    this.#tellStatus();
+    const { length } = this.#jobs.running;
+    if (length > 0) {
+      logger.info("waiting for {count} job(s) to end; a second signal ends them", { count: length });
+    }
+    await this.#jobs.idle();
+    await this.stop();
+  }
+
+  /** Settles when nobody is served any more. */
+  async #served(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map(({ left }) => left));
   }
 
   async #logBackends(): Promise<void> {
@@ -127,8 +193,8 @@ export class WorkerServer {
         tags: ["sleap-rtc", "training-worker", "inference-worker"],
         properties: {
           ...properties,
-          status: this.#status,
-          max_concurrent_jobs: 1,
+          status: this.#status.status,
+          max_concurrent_jobs: this.#settings.maxJobs,
           supported_models: ["base", "centroid", "topdown"],
           supported_job_types: ["training", "inference"],
           storage_backends: this.#storage.listBackends(),
@@ -140,29 +206,55 @@ export class WorkerServer {
     return signaling;
   }
 
-  #setStatus(status: WorkerStatus, jobId?: string): void {
-    this.#status = status;
-    this.#signaling?.updateProperties({ status, current_job_id: jobId ?? null });
+  /** Places for jobs that are taken: by clients that may begin one, and by jobs whose client has left. */
+  get #taken(): number {
+    const clients = [...this.#clients.values()].filter(({ visits }) => !visits);
+    const alone = this.#jobs.running.filter((job) => !clients.some(({ session }) => session?.job === job));
+    return clients.length + alone.length;
+  }
+
+  /** What the room is told; a worker with several places is available while one is free. */
+  get #status(): ReportedStatus {
+    const job = this.#jobs.running.at(-1);
+    const current_job_id = job?.id ?? null;
+    if (this.#isDraining) return { status: "maintenance", current_job_id };
+    if (this.#taken < this.#settings.maxJobs) return { status: "available", current_job_id };
+    return { status: job ? "busy" : "reserved", current_job_id };
+  }
+
+  #tellStatus(): void {
+    const status = this.#status;
+    if (this.#abort.signal.aborted || JSON.stringify(status) === JSON.stringify(this.#told)) return;
+    if (status.status === "available" && this.#told?.status !== "available") {
+      logger.info("ready for the next client");
+    }
+    this.#told = status;
+    this.#signaling?.updateProperties({ ...status });
   }
 
   async #takeOffer(signaling: SignalingClient, offer: Offer): Promise<void> {
     if (this.#abort.signal.aborted) return;
-    if (this.#client?.peerId === offer.sender) return await this.#client.reconnect(signaling, offer);
-    if (this.#client) return this.#refuse(signaling, offer);
+    const known = this.#clients.get(offer.sender);
+    if (known) return await known.client.reconnect(signaling, offer);
+    const visits = offer.sleap_rtc?.purpose === "look";
+    const visitors = [...this.#clients.values()].filter((each) => each.visits).length;
+    const isFull = visits ? visitors >= MAX_VISITORS : this.#taken >= this.#settings.maxJobs;
+    if (isFull || (this.#isDraining && !visits)) return this.#refuse(signaling, offer);
     const client = new ServedClient(offer.sender, this.#abort.signal, this.#settings);
-    this.#client = client;
-    this.#busy = this.#serve(client, signaling, offer)
+    const served: Served = { client, visits, session: undefined, left: Promise.resolve() };
+    this.#clients.set(offer.sender, served);
+    this.#tellStatus();
+    served.left = this.#serve(served, signaling, offer)
       .catch((error: unknown) => logger.error("{reason}", { reason: errorText(error) }))
       .finally(() => {
-        this.#client = undefined;
-        this.#setStatus("available");
-        if (!this.#abort.signal.aborted) logger.info("ready for the next client");
+        this.#clients.delete(offer.sender);
+        this.#tellStatus();
       });
-    await this.#busy;
+    await served.left;
   }
 
   #refuse(signaling: SignalingClient, offer: Offer): void {
-    logger.info("refused {peer}: another client is served", { peer: offer.sender });
+    logger.info("refused {peer}: the worker is busy", { peer: offer.sender });
     // A Python client would not know what to make of it, and waits.
     if (!offer.sleap_rtc) return;
     signaling.send({
@@ -173,26 +265,23 @@ export class WorkerServer {
     });
   }
 
-  async #serve(client: ServedClient, signaling: SignalingClient, offer: Offer): Promise<void> {
+  async #serve(served: Served, signaling: SignalingClient, offer: Offer): Promise<void> {
+    const { client, visits } = served;
     const { peerId } = client;
     logger.info("client {peer} is connecting", { peer: peerId });
-    this.#setStatus("reserved");
     const pipe = await client.connect(signaling, offer);
     logger.info("client {peer} is connected", { peer: peerId });
-    const { trainCommand, trackCommand, jobEnvironment, scratch, incoming, legacyRoot } = this.#settings;
+    const { scratch, incoming, legacyRoot } = this.#settings;
     const session = new Session(pipe, {
       scratch,
       incoming,
       storage: new StorageFlow(this.#storage, legacyRoot, peerId),
-      job: {
-        trainCommand,
-        trackCommand,
-        environment: jobEnvironment,
-        killGroup: (pid, signal) => this.#tell({ type: "killGroup", pid, signal }),
-        onGroup: (pid, isRunning) => this.#tell({ type: "group", pid, isRunning }),
-      },
-      onStatus: (status, jobId) => this.#setStatus(status, jobId),
+      jobs: this.#jobs,
+      room: signaling.room.roomId,
+      comesBack: offer.sleap_rtc?.features.includes(JOBS) ?? false,
+      visits,
     });
+    served.session = session;
     const over = new AbortController();
     const current = (): SignalingClient => this.#signaling ?? signaling;
     void peerGone(current, peerId, () => pipe.silentMs, over.signal).then(() => client.close());

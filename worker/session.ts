@@ -1,10 +1,11 @@
 import { getLogger } from "@logtape/logtape";
 import { basename } from "node:path";
 import { errorText, UserError } from "../config/user_error.ts";
+import { attachSchema, type JobAttach } from "../protocol/jobs.ts";
 import {
   cutText,
-  type FilesMessageType,
   formatMessage,
+  isAboutFiles,
   MAX_TEXT_BYTES,
   type Message,
   type PackageType,
@@ -12,14 +13,15 @@ import {
 } from "../protocol/message.ts";
 import { Link } from "../rtc/link.ts";
 import type { Pipe } from "../rtc/pipe.ts";
-import { PathValidationError } from "../storage/containment.ts";
-import { InsufficientSpaceError, isDiskFull } from "../storage/copy.ts";
-import { type ArrivedFile, IncomingFile } from "./incoming_file.ts";
+import { IncomingFile } from "./incoming_file.ts";
 import { type ArrivedPackage, IncomingTransfer } from "./incoming_transfer.ts";
-import type { JobResult, JobSettings } from "./job.ts";
-import { JobRunner, stemOf } from "./job_runner.ts";
-import { failureText } from "./results.ts";
-import type { StorageFlow, StoragePlaces } from "./storage_flow.ts";
+import type { Jobs, JobSpec } from "./jobs.ts";
+import { runArrivedJob, runStorageJob } from "./package_job.ts";
+import { stemOf } from "./job_runner.ts";
+import { ResultsSender } from "./send_results.ts";
+import { refusalText, type SessionState, verdict } from "./session_state.ts";
+import type { StorageFlow } from "./storage_flow.ts";
+import { failureMessage, refusals, type WorkerJob } from "./worker_job.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "session"]);
 
@@ -35,14 +37,19 @@ export interface SessionOptions {
   /** The same, on the same file system, for packages whose transfer was interrupted; it outlives this process. */
   incoming: string;
   storage: StorageFlow;
-  job: JobSettings;
-  /** Tells the signaling server; `jobId` while busy. */
-  onStatus: (status: "reserved" | "busy", jobId?: string) => void;
+  jobs: Jobs;
+  /** Id of the client's room. */
+  room: string;
+  /** Whether the client can come back to its job, which goes on without it then; a Python one cannot. */
+  comesBack: boolean;
+  /** Whether the client said that it begins no job. */
+  visits: boolean;
 }
 
 /**
- * One client's conversation, over one data channel or over a link that outlives its channels: the storage-backend flow, the legacy flow and the chunk flow of
- * PROTOCOL.md section 11, in any order, job after job. Ends when that closes; a running job ends with it.
+ * One client's conversation, over one data channel or over a link that outlives its channels: the storage-backend
+ * flow, the legacy flow and the chunk flow of PROTOCOL.md section 11, in any order, job after job, and looking after
+ * jobs from before ("Jobs" in docs/protocol.md). What is taken when: `session_state.ts`.
  */
 export class Session {
   readonly #pipe: Pipe;
@@ -50,21 +57,37 @@ export class Session {
   readonly #abort = new AbortController();
   readonly #incoming: IncomingFile;
   readonly #transfer: IncomingTransfer;
-  readonly #runner: JobRunner;
+  readonly #results: ResultsSender;
   /** Id of the job to come; a job takes it along. */
   #jobId = NO_ID;
   /** A `JOB_ID` came since the last `STORAGE_BACKEND`. */
   #sequenceBegun = false;
   #packageType: PackageType = "train";
-  #job: Promise<void> | undefined;
+  #job: WorkerJob | undefined;
+  /** Settles when the client has been told all of the job that it follows. */
+  #following: Promise<void> | undefined;
 
   constructor(pipe: Pipe, options: SessionOptions) {
     this.#pipe = pipe;
     this.#options = options;
-    const { scratch, incoming, job } = options;
-    this.#incoming = new IncomingFile(scratch);
-    this.#transfer = new IncomingTransfer(pipe, scratch, incoming);
-    this.#runner = new JobRunner({ scratch, job, pipe, say: this.#sayText, signal: this.#abort.signal });
+    this.#incoming = new IncomingFile(options.scratch);
+    this.#transfer = new IncomingTransfer(pipe, options.scratch, options.incoming);
+    this.#results = new ResultsSender(pipe, options.scratch);
+  }
+
+  /** The job that was begun here last. */
+  get job(): WorkerJob | undefined {
+    return this.#job;
+  }
+
+  /** Settles when the client has been told all of the job that it follows, or follows none. */
+  get told(): Promise<void> {
+    return this.#following ?? Promise.resolve();
+  }
+
+  get #state(): SessionState {
+    if (this.#following) return "following";
+    return this.#options.visits ? "visiting" : "ready";
   }
 
   /** Serves the client until it leaves. What goes wrong is told to the client and to the log. */
@@ -80,15 +103,50 @@ export class Session {
       }
     } finally {
       this.#abort.abort(new UserError("the client left"));
-      await this.#job;
+      await this.#leaveJob();
+      await this.#following;
       await this.#incoming.discard();
       await this.#transfer.interrupt();
     }
   }
 
+  /** A client that cannot come back takes its job along. */
+  async #leaveJob(): Promise<void> {
+    if (!this.#job?.isRunning) return;
+    if (this.#options.comesBack) {
+      if (this.#job.journal.end) return;
+      return logger.info("job {id} goes on without its client", { id: this.#job.id });
+    }
+    this.#job.cancel("the client left", "cancelled");
+    await this.#job.ended;
+  }
+
   async #handle(text: string): Promise<void> {
-    const { storage } = this.#options;
     const message = parseMessage(text);
+    if (message.type === "MALFORMED") {
+      const reason = `Malformed ${message.keyword}: ${message.reason}`;
+      logger.warn("{reason}", { reason });
+      return await this.#say({ type: "PATH_ERROR", text: reason });
+    }
+    const state = this.#state;
+    const decision = verdict(message.type, state);
+    if (decision === "take") return await this.#take(message);
+    if (decision === "refuse") return await this.#refuse(message, state);
+    logger.debug("ignored a message: {text}", { text: text.slice(0, 200) });
+  }
+
+  async #refuse(message: Message, state: SessionState): Promise<void> {
+    const reason = refusalText(state);
+    if (message.type === "FILES_OFFER") return await this.#transfer.offer(message.json, reason);
+    if (message.type === "END_OF_FILE") await this.#incoming.refuse();
+    // What was said of the job to come is done with.
+    if (message.type === "SHARED_STORAGE_JOB") this.#options.storage.takePlaces();
+    throw new UserError(reason);
+  }
+
+  async #take(message: Message): Promise<void> {
+    const { storage } = this.#options;
+    if (isAboutFiles(message)) return await this.#takeAboutFiles(message);
     switch (message.type) {
       case "STORAGE_BACKEND":
         this.#sequenceBegun = false;
@@ -117,143 +175,115 @@ export class Session {
         return;
       case "END_OF_FILE":
         return await this.#startReceivedJob();
-      case "FILES_OFFER":
-        return await this.#transfer.offer(
-          message.json,
-          this.#job && "a job is running: no package is taken now",
-        );
-      case "FILES_LIST":
-      case "FILES_BEGIN":
-      case "FILE_END":
-      case "FILES_READY":
-      case "FILES_DONE":
-      case "FILES_CANCEL":
-        return await this.#takeAboutFiles(message);
-      case "OUTPUT_DIR":
-        // Runs always write to `models`, whatever is asked for (PROTOCOL.md section 11.3).
-        return;
-      case "MALFORMED": {
-        const reason = `Malformed ${message.keyword}: ${message.reason}`;
-        logger.warn("{reason}", { reason });
-        return await this.#say({ type: "PATH_ERROR", text: reason });
-      }
-      default:
-        logger.debug("ignored a message: {text}", { text: text.slice(0, 200) });
+      case "JOBS_LIST":
+        return await this.#say({
+          type: "JOBS",
+          json: JSON.stringify(this.#options.jobs.list(this.#options.room)),
+        });
+      case "JOB_ATTACH":
+        return await this.#attach(message.json);
+      case "JOB_STOP":
+      case "JOB_CANCEL":
+        return await this.#endJob(message);
     }
   }
 
-  /** About the package that comes, or the results that go. */
-  async #takeAboutFiles(message: { type: FilesMessageType; json: string }): Promise<void> {
-    this.#runner.take(message);
+  async #takeAboutFiles(message: Extract<Message, { json: string }>): Promise<void> {
+    if (!isAboutFiles(message)) return;
+    if (message.type === "FILES_OFFER") return await this.#transfer.offer(message.json, undefined);
+    this.#results.take(message);
     const arrived = await this.#transfer.take(message);
-    if (!arrived) return;
+    if (arrived) await this.#startArrivedJob(arrived);
+  }
+
+  async #takeBytes(bytes: Uint8Array): Promise<void> {
+    // Over a link they are chunks of a transfer, over a channel those of the Python peers' stream.
+    if (this.#pipe instanceof Link) return await this.#transfer.takeChunk(bytes);
+    if (verdict("BYTES", this.#state) === "take") return await this.#incoming.write(bytes);
+    await this.#incoming.refuse();
+  }
+
+  async #startReceivedJob(): Promise<void> {
+    const arrived = await this.#incoming.end();
+    if (arrived) await this.#startArrivedJob({ ...arrived, isFolder: false });
+  }
+
+  async #startArrivedJob(arrived: ArrivedPackage): Promise<void> {
+    const kind = this.#packageType;
     try {
-      this.#start((jobId) => this.#runArrivedJob(jobId, arrived));
+      // A job may have begun while the package came.
+      if (this.#state !== "ready") throw new UserError(refusalText(this.#state));
+      await this.#start(basename(arrived.path), (job) => runArrivedJob(job, arrived, kind));
     } catch (error) {
       await Deno.remove(arrived.folder, { recursive: true });
       throw error;
     }
   }
 
-  async #takeBytes(bytes: Uint8Array): Promise<void> {
-    // Over a link they are chunks of a transfer, over a channel those of the Python peers' stream.
-    if (this.#pipe instanceof Link) return await this.#transfer.takeChunk(bytes);
-    if (!this.#job) return await this.#incoming.write(bytes);
-    await this.#incoming.refuse();
-  }
-
-  async #startReceivedJob(): Promise<void> {
-    if (this.#job) {
-      await this.#incoming.refuse();
-      throw new UserError("a job is running: no file is taken before it ends");
-    }
-    const arrived = await this.#incoming.end();
-    if (arrived) this.#start((jobId) => this.#runReceivedJob(jobId, arrived));
-  }
-
-  async #runReceivedJob(jobId: string, { path, folder }: ArrivedFile): Promise<void> {
-    return await this.#runArrivedJob(jobId, { path, folder, isFolder: false });
-  }
-
-  async #runArrivedJob(jobId: string, { path, folder, isFolder }: ArrivedPackage): Promise<void> {
-    const file = isFolder ? undefined : await Deno.open(path, { read: true });
-    try {
-      const stem = stemOf(path);
-      const source = file ? { file, size: (await file.stat()).size } : { folder: path };
-      const input = { source, stem, received: basename(path), kind: this.#packageType };
-      const [result] = await this.#runner.run(
-        input,
-        (result, scratch) => this.#runner.sendResults(result, stem, scratch),
-      );
-      await this.#sayEnd(jobId, result, ".");
-    } finally {
-      file?.close();
-      await Deno.remove(folder, { recursive: true });
-    }
-  }
-
   async #startStorageJob(): Promise<void> {
     const places = this.#options.storage.takePlaces();
-    if (places) return this.#start((jobId) => this.#runStorageJob(jobId, places));
+    if (places) return await this.#start(basename(places.received), (job) => runStorageJob(job, places));
     const text = "Missing input or output path for shared storage job";
     await this.#say({ type: "PATH_ERROR", text });
     await this.#say({ type: "JOB_FAILED", id: this.#jobId, text });
   }
 
-  async #runStorageJob(jobId: string, places: StoragePlaces): Promise<void> {
-    const { path, source, close } = await places.open(this.#options.scratch, this.#abort.signal);
-    try {
-      const input = { source, stem: stemOf(path), received: places.received };
-      const [result, size] = await this.#runner.run(
-        input,
-        (result) => places.deliver(result, this.#abort.signal),
-      );
-      await this.#sayEnd(jobId, result, places.outputReceived, size);
-    } finally {
-      close();
+  async #start(name: string, run: JobSpec["run"]): Promise<void> {
+    const { jobs, room } = this.#options;
+    this.#job = await jobs.start({ id: this.#jobId, name, room, run });
+    this.#jobId = NO_ID;
+    this.#follow(this.#job, 0, true);
+  }
+
+  async #attach(json: string): Promise<void> {
+    const wish = parseAttach(json);
+    if (!wish) throw new UserError("JOB_ATTACH breaks the rules");
+    const job = this.#options.jobs.get(wish.id);
+    if (!job) return await this.#say({ type: "JOB_UNKNOWN", id: wish.id });
+    await this.#say({ type: "JOB_STATE", json: JSON.stringify(job.facts) });
+    this.#follow(job, wish.after, wish.results);
+  }
+
+  async #endJob(
+    { type, id }: Extract<Message, { type: "JOB_STOP" | "JOB_CANCEL" | "JOB_UNKNOWN" }>,
+  ): Promise<void> {
+    const job = this.#options.jobs.get(id);
+    if (!job) return await this.#say({ type: "JOB_UNKNOWN", id });
+    if (type === "JOB_STOP") job.stopEarly();
+    else job.cancel("it was cancelled", "cancelled");
+    await this.#say({ type: "JOB_STATE", json: JSON.stringify(job.facts) });
+  }
+
+  #follow(job: WorkerJob, after: number, wantsResults: boolean): void {
+    this.#following = this.#tellAll(job, after, wantsResults)
+      .catch((error: unknown) => this.#report(error, job.id))
+      .finally(() => this.#following = undefined);
+  }
+
+  /** Tells the client what happened and happens in a job; results go before the word that it is over. */
+  async #tellAll(job: WorkerJob, after: number, wantsResults: boolean): Promise<void> {
+    const { signal } = this.#abort;
+    for await (const { seq, text, end } of job.journal.read(after, signal)) {
+      if (end && wantsResults) await this.#sendResults(job);
+      await this.#sayText(this.#options.comesBack ? formatMessage({ type: "JOB_EVENT", seq, text }) : text);
     }
   }
 
-  #start(body: (jobId: string) => Promise<void>): void {
-    if (this.#job) throw new UserError("a job is running: another begins when it has ended");
-    const jobId = this.#jobId;
-    this.#jobId = NO_ID;
-    this.#options.onStatus("busy", jobId);
-    logger.info("job {jobId} begins", { jobId });
-    this.#job = body(jobId).catch((error: unknown) => this.#report(error, jobId)).finally(() => {
-      this.#job = undefined;
-      if (this.#pipe.isOpen) this.#options.onStatus("reserved");
-    });
+  async #sendResults(job: WorkerJob): Promise<void> {
+    const results = await job.results();
+    if (!results) return;
+    await this.#results.send(results, stemOf(job.journal.header.name), this.#abort.signal);
+    await job.dropResults();
   }
 
-  async #sayEnd(
-    jobId: string,
-    result: JobResult,
-    path: string,
-    size?: { files: number; bytes: number },
-  ): Promise<void> {
-    const failure = failureText(result);
-    if (failure !== undefined) return await this.#say({ type: "JOB_FAILED", id: jobId, text: failure });
-    logger.info("job {jobId} is complete", { jobId });
-    const counts = size ? { fileCount: size.files, totalMb: Math.round(size.bytes / 1e4) / 100 } : {};
-    await this.#say({ type: "JOB_COMPLETE", id: jobId, path: path || ".", ...counts });
-  }
-
-  /** Tells client and log what went wrong with a message or a job. Never throws. */
+  /** Tells client and log what went wrong with a message. Never throws. */
   async #report(error: unknown, jobId: string): Promise<void> {
     if (this.#abort.signal.aborted || !this.#pipe.isOpen) {
-      return logger.warn("job {jobId} was stopped: {reason}", { jobId, reason: errorText(error) });
+      return logger.debug("the client left: {reason}", { reason: errorText(error) });
     }
     logger.error("{text}", { text: errorText(error) });
     try {
-      if (error instanceof PathValidationError) {
-        logger.error("{refusal}: {detail}", { refusal: error.refusal, detail: error.detail });
-        await this.#say({ type: "PATH_ERROR", text: error.message });
-      }
-      // PROTOCOL.md section 17, item 3: this one goes without an id.
-      if (isDiskFull(error)) {
-        await this.#say({ type: "JOB_FAILED", text: "Disk space exhausted on shared storage" });
-      } else await this.#say({ type: "JOB_FAILED", id: jobId, text: tellable(error) });
+      for (const message of [...refusals(error), failureMessage(error, jobId)]) await this.#say(message);
     } catch (failure) {
       logger.warn("the client could not be told: {reason}", { reason: errorText(failure) });
     }
@@ -264,14 +294,16 @@ export class Session {
     await this.#sayText(text);
   }
 
-  readonly #sayText = async (text: string): Promise<void> => {
+  async #sayText(text: string): Promise<void> {
     // A client that is gone is noticed by the loop that reads; there is nobody to tell.
     if (this.#pipe.isOpen) await this.#pipe.send(text, this.#abort.signal);
-  };
+  }
 }
 
-/** What a client may read of an error: our own words; those of the system hold paths of this machine. */
-function tellable(error: unknown): string {
-  if (error instanceof InsufficientSpaceError) return "Insufficient disk space on the worker";
-  return error instanceof UserError ? error.message : "the worker failed; its log says how";
+function parseAttach(json: string): JobAttach | undefined {
+  try {
+    return attachSchema.parse(JSON.parse(json));
+  } catch {
+    return undefined;
+  }
 }

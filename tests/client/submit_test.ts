@@ -4,6 +4,7 @@ import { followJob } from "../../client/follow.ts";
 import { RefusedError, WorkerLostError } from "../../client/job_error.ts";
 import { newJobId, submit } from "../../client/submit.ts";
 import { StorageConfig } from "../../storage/backend.ts";
+import { Jobs } from "../../worker/jobs.ts";
 import { Session } from "../../worker/session.ts";
 import { StorageFlow } from "../../worker/storage_flow.ts";
 import { withTempDir } from "../examples/trainer_run.ts";
@@ -190,7 +191,18 @@ Deno.test("submit: after a refused legacy attempt the job runs over the channel 
     const scratch = join(dir, "scratch");
     await Deno.mkdir(scratch);
     const storage = new StorageFlow(new StorageConfig([]), undefined, "client");
-    const running = new Session(far, { scratch, incoming: scratch, storage, job: JOB, onStatus: () => {} })
+    const folder = join(dir, "jobs");
+    await Deno.mkdir(folder);
+    const jobs = new Jobs({ folder, scratch, settings: JOB, gpus: [], onChange: () => {} });
+    const running = new Session(far, {
+      scratch,
+      incoming: scratch,
+      storage,
+      jobs,
+      room: "room",
+      comesBack: false,
+      visits: false,
+    })
       .run();
     await assert.rejects(
       submit(submission, { method: "copy", legacyRoot: join(dir, "base"), why: "" }),

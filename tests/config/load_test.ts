@@ -24,6 +24,8 @@ Deno.test("without any file there are defaults", () => {
     sharedStorageRoot: undefined,
     worker: {
       scratch: undefined,
+      maxJobs: undefined,
+      jobTimeLimit: undefined,
       jobEnvironment: JOB_ENVIRONMENT,
       trainCommand: TRAIN_COMMAND,
       trackCommand: TRACK_COMMAND,
@@ -73,6 +75,8 @@ ${PRODUCTION}`);
   ]);
   assert.deepEqual(config.worker, {
     scratch: "/scratch",
+    maxJobs: undefined,
+    jobTimeLimit: undefined,
     jobEnvironment: [...JOB_ENVIRONMENT, "HF_HOME"],
     trainCommand: ["train", "{config}"],
     trackCommand: ["track"],

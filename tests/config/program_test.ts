@@ -97,7 +97,7 @@ Deno.test({
   ignore: Deno.build.os === "windows",
   fn: async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const remove = onStopSignal(resolve);
+    const remove = onStopSignal(() => resolve());
     // A signal handler alone does not keep a program alive.
     const alive = setInterval(() => {}, 1_000);
     Deno.kill(Deno.pid, "SIGTERM");

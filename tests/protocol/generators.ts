@@ -12,7 +12,9 @@ const plain = text.filter((each) => each !== "" && !each.includes(":"));
 const megabytes = fc.double({ min: 0, max: 1e9, noNaN: true }).map((each) => each === 0 ? 0 : each);
 const hex32 = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((each) => each.toHex());
 /** A text that is no message, whatever it looks like. */
-const output = text.filter((each) => !each.includes(":") && !/^(END_OF|TRAINING_|INFERENCE_)/.test(each));
+const output = text.filter((each) =>
+  !each.includes(":") && !/^(END_OF|TRAINING_|INFERENCE_|JOBS_)/.test(each)
+);
 
 function of<Type extends string, Fields extends object>(
   type: Type,
@@ -36,6 +38,14 @@ export const message: Arbitrary<Message> = fc.oneof(
   of("OUTPUT_DIR", { dir: text }),
   of("END_OF_FILE", {}),
   of("ZMQ_CTRL", { text }),
+  of("JOB_ATTACH", { json: text }),
+  of("JOB_STATE", { json: text }),
+  of("JOBS", { json: text }),
+  of("JOBS_LIST", {}),
+  of("JOB_STOP", { id: text }),
+  of("JOB_CANCEL", { id: text }),
+  of("JOB_UNKNOWN", { id: text }),
+  of("JOB_EVENT", { seq: count, text }),
   of("PATH_VALIDATED", { what: text }),
   of("BACKEND_NOT_AVAILABLE", { name: text }),
   of("PATH_ERROR", { text }),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { formatMessage, logTexts, MAX_TEXT_BYTES, parseMessage } from "../../protocol/message.ts";
+import { formatMessage, logTexts, MAX_LOG_BYTES, parseMessage } from "../../protocol/message.ts";
 import { message, text } from "./generators.ts";
 
 const size = (each: string): number => new TextEncoder().encode(each).length;
@@ -9,7 +9,7 @@ const size = (each: string): number => new TextEncoder().encode(each).length;
 function check(output: string): string[] {
   const pieces = logTexts(output);
   for (const piece of pieces) {
-    assert.ok(size(piece) <= MAX_TEXT_BYTES, `a piece has ${size(piece)} bytes`);
+    assert.ok(size(piece) <= MAX_LOG_BYTES, `a piece has ${size(piece)} bytes`);
     assert.equal(parseMessage(piece).type, "LOG");
     assert.notEqual(piece, "KEEP_ALIVE");
     assert.ok(piece.isWellFormed());
@@ -30,8 +30,8 @@ function check(output: string): string[] {
 Deno.test("output is one text when it fits", () => {
   assert.deepEqual(logTexts("Epoch 1\n"), ["Epoch 1\n"]);
   assert.deepEqual(logTexts("\rprogress"), ["\rprogress"]);
-  assert.equal(check("x".repeat(MAX_TEXT_BYTES)).length, 1);
-  assert.equal(check("x".repeat(MAX_TEXT_BYTES + 1)).length, 2);
+  assert.equal(check("x".repeat(MAX_LOG_BYTES)).length, 1);
+  assert.equal(check("x".repeat(MAX_LOG_BYTES + 1)).length, 2);
 });
 
 Deno.test("output that looks like a message is not taken for one", () => {
@@ -43,14 +43,14 @@ Deno.test("output that looks like a message is not taken for one", () => {
 
 Deno.test("a text that looks like a message stays within the limit with its blank", () => {
   const start = "JOB_ID::";
-  for (let length = MAX_TEXT_BYTES - 2; length <= MAX_TEXT_BYTES + 2; length++) {
+  for (let length = MAX_LOG_BYTES - 2; length <= MAX_LOG_BYTES + 2; length++) {
     check(start.padEnd(length, "x"));
   }
 });
 
 Deno.test("pieces of long output are not taken for messages, wherever the cut falls", () => {
   for (const word of ["END_OF_FILE", "FILE_META::a:1:b", "TRACK_LOG:x", "KEEP_ALIVE", "TRAINING_JOBS_DONE"]) {
-    for (let before = MAX_TEXT_BYTES - 3; before <= MAX_TEXT_BYTES + 1; before++) {
+    for (let before = MAX_LOG_BYTES - 3; before <= MAX_LOG_BYTES + 1; before++) {
       check("x".repeat(before) + word);
     }
   }
@@ -63,7 +63,7 @@ Deno.test("characters of several bytes are not cut apart", () => {
 });
 
 Deno.test("a byte order mark is a character like others", () => {
-  check("\ufeff" + "x".repeat(MAX_TEXT_BYTES));
+  check("\ufeff" + "x".repeat(MAX_LOG_BYTES));
   check("\ufeff".repeat(50_000));
 });
 

@@ -4,6 +4,7 @@ import { isAboutFiles, parseMessage } from "../../protocol/message.ts";
 import type { Link } from "../../rtc/link.ts";
 import { FilesSender, type OutgoingFiles } from "../../rtc/send_files.ts";
 import { StorageConfig } from "../../storage/backend.ts";
+import { Jobs } from "../../worker/jobs.ts";
 import { Session } from "../../worker/session.ts";
 import { StorageFlow } from "../../worker/storage_flow.ts";
 import { withLink } from "../rtc/link_lab.ts";
@@ -17,6 +18,7 @@ export interface Places {
   scratch: string;
   incoming: string;
   home: string;
+  jobs: Jobs;
 }
 
 /** Makes the folders, and calls a test with them. */
@@ -25,17 +27,23 @@ export function withPlaces(test: (places: Places) => Promise<void>): Promise<voi
     const [base, scratch, incoming, home] = ["base", "scratch", "incoming", "home"].map((each) =>
       join(dir, each)
     );
-    const places = { dir, base: base!, scratch: scratch!, incoming: incoming!, home: home! };
-    for (const folder of Object.values(places).slice(1)) await Deno.mkdir(folder);
-    await test(places);
+    const folder = join(dir, "jobs");
+    for (const each of [base!, scratch!, incoming!, home!, folder]) await Deno.mkdir(each);
+    const jobs = new Jobs({ folder, scratch: scratch!, settings: JOB, gpus: [], onChange: () => {} });
+    await test({ dir, base: base!, scratch: scratch!, incoming: incoming!, home: home!, jobs });
   });
 }
 
 /** A session that serves over a link; `running` ends with it. */
-export function serve(link: Link, { base, scratch, incoming }: Places): Promise<void> {
+export function serve(
+  link: Link,
+  { base, scratch, incoming, jobs }: Places,
+  { comesBack = false, visits = false } = {},
+): Promise<void> {
   const backends = new StorageConfig([{ name: "vast", basePath: base, type: "local", description: "" }]);
   const storage = new StorageFlow(backends, undefined, "client");
-  return new Session(link, { scratch, incoming, storage, job: JOB, onStatus: () => {} }).run();
+  return new Session(link, { scratch, incoming, storage, jobs, room: "room", comesBack, visits })
+    .run();
 }
 
 /** Calls a test with the client's side of a link to a session, and what it returns when the session has ended. */

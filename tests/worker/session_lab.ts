@@ -6,6 +6,7 @@ import { StorageConfig } from "../../storage/backend.ts";
 import { Session } from "../../worker/session.ts";
 import { StorageFlow } from "../../worker/storage_flow.ts";
 import { type JobSettings } from "../../worker/job.ts";
+import { Jobs } from "../../worker/jobs.ts";
 import { withTempDir } from "../examples/trainer_run.ts";
 import { type FakeNative, linkedChannels } from "../rtc/fake_native.ts";
 
@@ -56,7 +57,9 @@ export interface Lab {
   workerNative: FakeNative;
   /** Ends with the session. */
   running: Promise<void>;
-  /** Jobs as the signaling server is told. */
+  /** Where jobs are remembered. */
+  jobs: Jobs;
+  /** Ids of the jobs that run, whenever they change. */
   status: string[];
   say(...texts: string[]): Promise<void>;
   sendBytes(bytes: Uint8Array): Promise<void>;
@@ -82,12 +85,22 @@ export function withSession(
     const backends = new StorageConfig([{ name: "vast", basePath: base, type: "local", description: "" }]);
     const storage = new StorageFlow(backends, legacy ? base : undefined, "client");
     const status: string[] = [];
+    const folder = await Deno.makeTempDir({ prefix: "sleap-rtc-test-jobs-" });
+    const jobs: Jobs = new Jobs({
+      folder,
+      scratch,
+      settings: job,
+      gpus: [],
+      onChange: () => status.push(jobs.running.map(({ id }) => id).join()),
+    });
     const session = new Session(far, {
       scratch,
       incoming: scratch,
       storage,
-      job,
-      onStatus: (each, jobId) => status.push(jobId === undefined ? each : `${each} ${jobId}`),
+      jobs,
+      room: "room",
+      comesBack: false,
+      visits: false,
     });
     const running = session.run();
     // A test that looks at its outcome does so later.
@@ -107,6 +120,7 @@ export function withSession(
         clientNative: nearNative,
         workerNative: farNative,
         running,
+        jobs,
         status,
         next,
         async say(...texts): Promise<void> {
@@ -127,8 +141,15 @@ export function withSession(
     } finally {
       near.close();
       await running.catch(() => {});
+      await Deno.remove(folder, { recursive: true });
     }
   });
+}
+
+/** Results that wait for a client, by path below the job's folder, with the runs in `models`. */
+export async function keptRuns(jobs: Jobs, id: string): Promise<string[]> {
+  const { models } = await jobs.get(id)?.results() ?? {};
+  return models === undefined ? [] : names(models);
 }
 
 /** Names in a folder. */

@@ -23,7 +23,7 @@ Deno.test("session: a storage-backend job as the Python client sends it", () =>
     await say("STORAGE_BACKEND::none");
     await until(/^BACKEND_NOT_AVAILABLE::none$/);
     assert.deepEqual(names(scratch), []);
-    assert.deepEqual(status, ["busy job_1a2b3c4d", "reserved"]);
+    assert.deepEqual(status, ["job_1a2b3c4d", ""]);
   }));
 
 Deno.test("session: a legacy job, five messages at once", () =>

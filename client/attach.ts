@@ -1,0 +1,204 @@
+/** Coming back to a job that goes on, or has ended, without its client. */
+import type { Config } from "../config/load.ts";
+import { errorText, UserError } from "../config/user_error.ts";
+import { factsSchema, type JobAttach, type JobFacts } from "../protocol/jobs.ts";
+import { formatSession } from "../protocol/session_string.ts";
+import { pause } from "../signaling/presence.ts";
+import { StorageConfig } from "../storage/backend.ts";
+import { bringHome, type JobPlaces } from "./bring_home.ts";
+import type { Connection } from "./connect.ts";
+import { Conversation } from "./conversation.ts";
+import { followJob, type JobEnd } from "./follow.ts";
+import { withWorker } from "./with_worker.ts";
+import { WorkerLostError } from "./job_error.ts";
+import { type JobRecord, writeRecord } from "./job_records.ts";
+import type { RoomFlags } from "./room.ts";
+import type { Screen, Summary } from "./screen.ts";
+import { say } from "./talk.ts";
+
+/** A worker answers a question about a job within this, in milliseconds. */
+const ANSWER_LIMIT_MS = 10_000;
+/** A job whose worker was lost is looked for after so many milliseconds each: a worker may be started anew. */
+const PAUSES_MS = [0, 2_000, 4_000, 8_000] as const;
+/** The same for one that had not begun, and could as well be submitted again. */
+const SHORT_PAUSES_MS = [0, 1_000] as const;
+
+/** No worker that can be asked knows the job. */
+export class UnknownJobError extends UserError {}
+
+/** How a job is followed. */
+export interface AttachOptions {
+  /** Absolute, empty folder into which results come over the channel. */
+  inbox: string;
+  screen: Screen;
+  signal: AbortSignal;
+}
+
+/** The room and worker of a record, or those that the command line names instead. */
+export function roomOf(record: JobRecord, flags: RoomFlags = {}): RoomFlags & { purpose: "look" } {
+  const { sessionString, roomId, token } = flags;
+  if (sessionString !== undefined) return { sessionString, purpose: "look" };
+  const room = { roomId: roomId ?? record.room_id, token: token ?? record.token };
+  return { sessionString: formatSession({ ...room, peerId: record.worker }), purpose: "look" };
+}
+
+/**
+ * Asks for a job; what happens in it after event `after` is told then. Throws {@link UnknownJobError},
+ * {@link WorkerLostError}, the abort reason.
+ */
+export async function askForJob(
+  conversation: Conversation,
+  wish: JobAttach,
+  signal: AbortSignal,
+): Promise<JobFacts> {
+  await say({ conversation, signal }, { type: "JOB_ATTACH", json: JSON.stringify(wish) });
+  return await awaitFacts(conversation, wish.id, signal);
+}
+
+/** Waits for what the worker says of a job. Throws as {@link askForJob} does. */
+export async function awaitFacts(
+  conversation: Conversation,
+  id: string,
+  signal: AbortSignal,
+): Promise<JobFacts> {
+  const deadline = performance.now() + ANSWER_LIMIT_MS;
+  for (;;) {
+    const incoming = await conversation.next(Math.max(0, deadline - performance.now()), signal);
+    if (incoming?.type === "CLOSED") throw new WorkerLostError(true);
+    if (incoming === undefined || incoming.type === "JOB_UNKNOWN") {
+      throw new UnknownJobError(`the worker knows no job ${id}`, {
+        hint: "a worker remembers a job for three days; if it is in another room now, give --session-string",
+      });
+    }
+    if (incoming.type !== "JOB_STATE") continue;
+    const facts = parseFacts(incoming.json);
+    if (facts) return facts;
+  }
+}
+
+function parseFacts(json: string): JobFacts | undefined {
+  try {
+    return factsSchema.parse(JSON.parse(json));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Follows a job that was submitted before to its end, from the last event that was shown, and brings its results home.
+ * `state` is what it was at first.
+ * Throws {@link UnknownJobError}, `UserError`s for everything that keeps the two apart, the abort reason.
+ */
+export async function attachToJob(
+  record: JobRecord,
+  room: RoomFlags & { purpose: "look" },
+  config: Config,
+  { inbox, screen, signal }: AttachOptions,
+): Promise<{ summary: Summary; state: JobFacts["state"] }> {
+  const began = performance.now();
+  return await withWorker(room, config, screen, signal, async (connection, { peerId }) => {
+    const conversation = new Conversation(connection.pipe);
+    try {
+      const facts = await askForJob(
+        conversation,
+        { id: record.id, after: record.seen, results: true },
+        signal,
+      );
+      screen.show({ event: "info", text: `job ${record.id}: ${facts.state}` });
+      const end = await follow(record, conversation, { inbox, screen, signal });
+      const results = await bringHome(placesOf(record, config), end, {
+        inbox,
+        outputDir: record.output_dir,
+        screen,
+        signal,
+      });
+      await remember(record, conversation.seen, end);
+      const summary = summaryOf(record, connection, { end, results, worker: peerId, began });
+      return { summary, state: facts.state };
+    } catch (error) {
+      await remember(record, conversation.seen);
+      throw error;
+    }
+  });
+}
+
+async function follow(
+  record: JobRecord,
+  conversation: Conversation,
+  { inbox, screen, signal }: AttachOptions,
+): Promise<Exclude<JobEnd, { type: "retry" }>> {
+  const end = await followJob(conversation, {
+    screen,
+    jobId: record.id,
+    isOurs: true,
+    rtc: true,
+    inbox,
+    onStart: () => {},
+    signal,
+  });
+  return end.type === "retry"
+    ? { type: "failed", text: end.reason, arrived: { files: [], folders: [] } }
+    : end;
+}
+
+/** Never throws: what cannot be written down is shown again next time. */
+async function remember(record: JobRecord, seen: number, end?: JobEnd): Promise<void> {
+  const change = end ? { end: end.type === "complete" ? "complete" as const : "failed" as const } : {};
+  await writeRecord({ ...record, ...change, seen: Math.max(seen, record.seen) }).catch(() => {});
+}
+
+function placesOf({ result_folders, job_folder, remote }: JobRecord, config: Config): JobPlaces {
+  const store = remote && StorageConfig.fromConfig(config).getBackend(remote.backend);
+  return {
+    resultFolders: result_folders,
+    jobFolder: job_folder ?? undefined,
+    ...(store && remote ? { remote: { store, path: remote.path } } : {}),
+  };
+}
+
+function summaryOf(
+  record: JobRecord,
+  { pipe, facts }: Connection,
+  { end, results, worker, began }: { end: JobEnd; results: string | null; worker: string; began: number },
+): Summary {
+  const error = end.type === "failed" ? end.text : null;
+  return {
+    ok: error === null,
+    job_id: record.id,
+    method: record.method,
+    worker,
+    channel_bytes: pipe.bytesSent + pipe.bytesReceived,
+    connection: facts,
+    time_to_job_start_s: null,
+    total_s: Math.round(performance.now() - began) / 1000,
+    results,
+    error,
+  };
+}
+
+/**
+ * Comes back to a job whose worker was lost. Throws `lost` when it cannot be found within seconds, or ended with
+ * its worker before it had begun; the abort reason.
+ */
+export async function attachAgain(
+  record: JobRecord,
+  lost: WorkerLostError,
+  config: Config,
+  options: AttachOptions,
+): Promise<Summary> {
+  const { screen, signal } = options;
+  for (const pauseMs of lost.started ? PAUSES_MS : SHORT_PAUSES_MS) {
+    await pause(pauseMs, signal);
+    signal.throwIfAborted();
+    try {
+      const { summary, state } = await attachToJob(record, roomOf(record), config, options);
+      if (state !== "interrupted" || lost.started) return summary;
+      throw lost;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error === lost) throw lost;
+      screen.show({ event: "info", text: `job ${record.id} cannot be followed: ${errorText(error)}` });
+    }
+  }
+  throw lost;
+}

@@ -1,0 +1,65 @@
+/** What the client's commands have in common: the room, the configuration, the output, and Ctrl-C. */
+import type { Command } from "commander";
+import { onStopSignal, parseWholeNumber } from "../config/program.ts";
+import { ConfigError, UserError } from "../config/user_error.ts";
+import type { RoomFlags } from "./room.ts";
+import type { Screen } from "./screen.ts";
+
+/** Exit code after Ctrl-C, as shells have it. */
+const INTERRUPTED = 130;
+
+/** Flags of every command that goes to a room. */
+export interface CommonFlags extends RoomFlags {
+  config?: string;
+  verbose?: boolean;
+  json?: boolean;
+  minGpuMemory?: number;
+  relayOnly?: boolean;
+}
+
+/** Adds {@link CommonFlags}. */
+export function withRoomOptions(command: Command): Command {
+  return command
+    .option("--session-string <text>", "the session string that a worker printed")
+    .option("--room-id <id>", "a room; with --token, instead of a session string")
+    .option("--token <token>", "the room's token")
+    .option("--min-gpu-memory <mib>", "only workers with this much GPU memory", parseWholeNumber)
+    .option("--relay-only", "connect through TURN servers only")
+    .option("--config <file>", "configuration file")
+    .option("--verbose", "log more")
+    .option("--json", "one JSON object a line on stdout");
+}
+
+/** Throws {@link ConfigError} unless the flags name a room. */
+export function checkRoom(flags: RoomFlags): void {
+  const room = flags.roomId !== undefined || flags.token !== undefined;
+  if (flags.sessionString !== undefined && room) {
+    throw new ConfigError("--session-string already names a room; leave out --room-id and --token");
+  }
+  if (flags.sessionString === undefined && (flags.roomId === undefined || flags.token === undefined)) {
+    throw new ConfigError("which worker? give --session-string, or --room-id and --token", {
+      hint: "the worker prints all three when it starts",
+    });
+  }
+}
+
+/** Runs until done or Ctrl-C, which says what becomes of the job; a second Ctrl-C ends the program at once. */
+export async function interruptible(
+  screen: Screen,
+  consequence: string,
+  body: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const abort = new AbortController();
+  const interrupt = (): void => {
+    if (abort.signal.aborted) Deno.exit(INTERRUPTED);
+    screen.show({ event: "warning", text: `stopping; ${consequence}` });
+    abort.abort(new UserError("interrupted", { exitCode: INTERRUPTED }));
+  };
+  const release = onStopSignal(interrupt);
+  try {
+    await body(abort.signal);
+  } finally {
+    screen.close();
+    release();
+  }
+}

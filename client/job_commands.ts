@@ -1,0 +1,186 @@
+/** Commands about jobs that were submitted before: `attach`, `logs`, `jobs`, `stop`, `cancel`. */
+import type { Command } from "commander";
+import { type Config, loadConfig } from "../config/load.ts";
+import { configureLog } from "../config/log.ts";
+import { ExitCode } from "../config/program.ts";
+import { type JobFacts, jobsSchema } from "../protocol/jobs.ts";
+import { askForJob, attachToJob, awaitFacts, roomOf } from "./attach.ts";
+import { Conversation, type Incoming } from "./conversation.ts";
+import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
+import { showMessage } from "./follow.ts";
+import { type JobRecord, listRecords, readRecord } from "./job_records.ts";
+import { jsonScreen, type Screen, table, textScreen } from "./screen.ts";
+import { say } from "./talk.ts";
+import { withWorker } from "./with_worker.ts";
+
+/** A worker is asked for its jobs within this, in milliseconds. */
+const LIST_LIMIT_MS = 10_000;
+/** A job that was cancelled ends within this, in milliseconds. */
+const CANCEL_LIMIT_MS = 30_000;
+
+interface LogFlags extends CommonFlags {
+  follow?: boolean;
+}
+
+interface AttachFlags extends CommonFlags {
+  outputDir?: string;
+}
+
+/** Room, settings and screen of a command about one job. */
+async function prepare(
+  id: string,
+  flags: CommonFlags,
+): Promise<{ record: JobRecord; room: ReturnType<typeof roomOf>; config: Config; screen: Screen }> {
+  if (flags.sessionString !== undefined || flags.roomId !== undefined || flags.token !== undefined) {
+    checkRoom(flags);
+  }
+  await configureLog(flags);
+  const config = loadConfig(flags);
+  const record = await readRecord(id);
+  return { record, room: roomOf(record, flags), config, screen: flags.json ? jsonScreen() : textScreen() };
+}
+
+async function attach(id: string, flags: AttachFlags): Promise<void> {
+  const { record, room, config, screen } = await prepare(id, flags);
+  const outputDir = flags.outputDir ?? record.output_dir;
+  await Deno.mkdir(outputDir, { recursive: true });
+  const inbox = await Deno.makeTempDir({ dir: outputDir, prefix: ".sleap-rtc-inbox-" });
+  try {
+    await interruptible(screen, "the job goes on", async (signal) => {
+      const home = { ...record, output_dir: await Deno.realPath(outputDir) };
+      const { summary } = await attachToJob(home, room, config, { inbox, screen, signal });
+      screen.close();
+      screen.show({ event: "summary", summary });
+      if (!summary.ok) throw new ExitCode(1);
+    });
+  } finally {
+    await Deno.remove(inbox, { recursive: true });
+  }
+}
+
+async function showLog(id: string, flags: LogFlags): Promise<void> {
+  const { record, room, config, screen } = await prepare(id, flags);
+  await interruptible(screen, "the job goes on", async (signal) => {
+    await withWorker(room, config, screen, signal, async ({ pipe }) => {
+      const conversation = new Conversation(pipe);
+      const facts = await askForJob(conversation, { id: record.id, after: 0, results: false }, signal);
+      await tell(conversation, screen, signal, flags.follow ? Infinity : facts.events);
+    });
+  });
+}
+
+/** Shows events up to the last one that is wanted, or the job's end. */
+async function tell(
+  conversation: Conversation,
+  screen: Screen,
+  signal: AbortSignal,
+  last: number,
+): Promise<void> {
+  while (conversation.seen < last) {
+    const incoming = await conversation.next(undefined, signal);
+    if (incoming === undefined || incoming.type === "CLOSED") return;
+    showMessage(screen, incoming);
+    if (incoming.type === "JOB_FAILED") {
+      screen.show({ event: "info", text: `the job failed: ${incoming.text}` });
+    }
+    if (isEnd(incoming)) return;
+  }
+}
+
+function isEnd({ type }: Incoming): boolean {
+  return type === "JOB_COMPLETE" || type === "JOB_FAILED";
+}
+
+/** Asks the worker to end a job; waits for the end of one that is cancelled. */
+async function end(type: "JOB_STOP" | "JOB_CANCEL", id: string, flags: CommonFlags): Promise<void> {
+  const { record, room, config, screen } = await prepare(id, flags);
+  await interruptible(screen, "the job goes on", async (signal) => {
+    await withWorker(room, config, screen, signal, async ({ pipe }) => {
+      const conversation = new Conversation(pipe);
+      await say({ conversation, signal }, { type, id });
+      const { state, events } = await awaitFacts(conversation, id, signal);
+      if (state !== "running") {
+        return screen.show({ event: "info", text: `job ${id} has ended already: ${state}` });
+      }
+      if (type === "JOB_STOP") {
+        const text = `job ${id} was asked to end early; its results come with: sleap-rtc-client attach ${id}`;
+        return screen.show({ event: "info", text });
+      }
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(CANCEL_LIMIT_MS)]);
+      await askForJob(conversation, { id: record.id, after: events, results: false }, limit);
+      await tell(conversation, screen, limit, Infinity);
+      screen.show({ event: "info", text: `job ${id} is cancelled` });
+    });
+  });
+}
+
+/** What is known of a job here, and what its worker says of it; null when it could not be asked or knows it not. */
+interface ListedJob extends JobRecord {
+  worker_says: JobFacts | null;
+}
+
+async function listJobs(flags: CommonFlags): Promise<void> {
+  await configureLog(flags);
+  const config = loadConfig(flags);
+  const records = await listRecords();
+  const open = records.filter(({ end }) => end === null);
+  const asked = await askWorkers(open, flags, config);
+  const jobs = records.map((record): ListedJob => ({ ...record, worker_says: asked.get(record.id) ?? null }));
+  // The token is the room's key: it stays in the record.
+  if (flags.json) { for (const { token: _, ...job } of jobs) console.log(JSON.stringify(job)); }
+  else if (jobs.length === 0) console.log("this machine has submitted no job");
+  else console.log(table([["JOB", "STATE", "SUBMITTED", "PACKAGE"], ...jobs.map(rowOf)]));
+}
+
+function rowOf({ id, submitted, package: path, end, worker_says: says }: ListedJob): string[] {
+  const state = end ?? says?.state ?? "unknown: its worker does not answer";
+  const waiting = end === null && says?.results ? ", results wait for attach" : "";
+  return [id, `${state}${waiting}`, submitted.slice(0, 19).replace("T", " "), path];
+}
+
+/** Asks each worker once for its jobs; one that cannot be reached says nothing. */
+async function askWorkers(
+  records: readonly JobRecord[],
+  flags: CommonFlags,
+  config: Config,
+): Promise<Map<string, JobFacts>> {
+  const quiet: Screen = { show: () => {}, close: () => {} };
+  const rooms = new Map(
+    records.map((record) => [roomOf(record, flags).sessionString, roomOf(record, flags)]),
+  );
+  const found = await Promise.all([...rooms.values()].map(async (room) => {
+    const signal = AbortSignal.timeout(LIST_LIMIT_MS);
+    return await withWorker(room, config, quiet, signal, async ({ pipe }) => {
+      const conversation = new Conversation(pipe);
+      await say({ conversation, signal }, { type: "JOBS_LIST" });
+      for (let incoming; (incoming = await conversation.next(undefined, signal))?.type !== "CLOSED";) {
+        if (incoming?.type === "JOBS") return jobsSchema.parse(JSON.parse(incoming.json));
+      }
+      return [];
+    }).catch(() => []);
+  }));
+  return new Map(found.flat().map((facts) => [facts.id, facts]));
+}
+
+/** Adds the commands. */
+export function addJobCommands(program: Command): void {
+  const withJob = (name: string, description: string, example: string): Command =>
+    withRoomOptions(program.command(name).argument("<job>", "its id, as `train` and `jobs` show it"))
+      .description(description).addHelpText("after", `\nExamples:\n  sleap-rtc-client ${example}`);
+  withRoomOptions(program.command("jobs").description("List the jobs that this machine has submitted."))
+    .addHelpText("after", "\nExamples:\n  sleap-rtc-client jobs --json").action(listJobs);
+  withJob(
+    "attach",
+    "Come back to a job: follow it to its end, and bring its results home.",
+    "attach job_1a2b3c4d",
+  )
+    .option("--output-dir <folder>", "where results go (default: where `train` was to put them)").action(
+      attach,
+    );
+  withJob("logs", "Show what a job has printed.", "logs --follow job_1a2b3c4d")
+    .option("-f, --follow", "go on until the job ends").action(showLog);
+  withJob("stop", "End a job early, and keep what it has trained.", "stop job_1a2b3c4d")
+    .action((id: string, flags: CommonFlags) => end("JOB_STOP", id, flags));
+  withJob("cancel", "End a job at once.", "cancel job_1a2b3c4d")
+    .action((id: string, flags: CommonFlags) => end("JOB_CANCEL", id, flags));
+}

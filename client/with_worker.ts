@@ -1,0 +1,85 @@
+import type { Config } from "../config/load.ts";
+import { deletePeer, type RoomKey, type SignalingClient } from "../signaling/client.ts";
+import { StorageConfig } from "../storage/backend.ts";
+import { NoWorkerError, workerInfo } from "./choose_worker.ts";
+import { type Connection, connectTo } from "./connect.ts";
+import { backendOrder } from "./plan.ts";
+import { type ChoiceFlags, chooseWorker, enterRoom, type RoomFlags } from "./room.ts";
+import type { Screen } from "./screen.ts";
+
+const NO_SECRET = "no room secret is set: the signaling server is trusted to lead to the worker itself";
+
+/** Where a worker stands and what it has. */
+export interface Target {
+  peerId: string;
+  room: RoomKey;
+  backends: readonly string[] | undefined;
+}
+
+/**
+ * Enters a room, chooses a worker, connects to it, and leaves again when `body` is done.
+ * Throws `UserError`s for everything that keeps the two apart, the abort reason, what `body` throws.
+ */
+export async function withWorker<Result>(
+  flags: RoomFlags & ChoiceFlags & { storageBackend?: string | undefined; purpose?: "job" | "look" },
+  config: Config,
+  screen: Screen,
+  signal: AbortSignal,
+  body: (connection: Connection, target: Target) => Promise<Result>,
+): Promise<Result> {
+  const { signaling, worker } = await enterRoom(config, flags, signal);
+  let connection: Connection | undefined;
+  try {
+    const wanted = backendOrder(StorageConfig.fromConfig(config), flags.storageBackend);
+    const onInfo = (text: string): void => screen.show({ event: "info", text });
+    const chosen = worker === undefined
+      ? await chooseWorker(signaling, flags, wanted, onInfo, signal)
+      : await sessionWorker(signaling, worker, flags.purpose);
+    const target = { ...chosen, room: signaling.room };
+    screen.show({ event: "worker", worker: target.peerId, backends: target.backends ?? null });
+    const { connectionTimeout, roomSecret, iceServers, relayOnly } = config;
+    if (roomSecret === undefined && !isLocal(config.signalingWebsocket)) onInfo(NO_SECRET);
+    const { purpose = "job" } = flags;
+    const options = {
+      timeoutMs: connectionTimeout * 1000,
+      roomSecret,
+      iceServers,
+      relayOnly,
+      purpose,
+      onInfo,
+    };
+    connection = await connectTo(signaling, target.peerId, options, signal);
+    return await body(connection, target);
+  } finally {
+    await connection?.close();
+    signaling.close();
+    await deletePeer(config.signalingHttp, signaling.peerId);
+  }
+}
+
+/** Whether a server runs on this very machine. */
+function isLocal(url: string): boolean {
+  return ["localhost", "127.0.0.1", "[::1]"].includes(new URL(url).hostname);
+}
+
+/**
+ * What the room tells of a session string's worker, if anything. Who comes to look for a job finds the only other
+ * worker as well: one that was started anew has another id, and remembers. Throws {@link NoWorkerError}.
+ */
+async function sessionWorker(
+  signaling: SignalingClient,
+  peerId: string,
+  purpose: "job" | "look" = "job",
+): Promise<Omit<Target, "room">> {
+  const peers = await signaling.discover({}).catch(() => []);
+  const known = peers.find((peer) => peer.peer_id === peerId);
+  if (known) return workerInfo(known);
+  if (purpose === "job") return { peerId, backends: undefined };
+  const workers = peers.filter(({ role }) => role === "worker");
+  if (workers.length === 1) return workerInfo(workers[0]!);
+  throw new NoWorkerError(`worker ${peerId} is not in the room`, {
+    hint: workers.length === 0
+      ? "start it again, in the same room; if it is in another one now, give --session-string"
+      : "which of the others? give the --session-string that it printed",
+  });
+}

@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import type { Link } from "../../rtc/link.ts";
+import { withLink } from "../rtc/link_lab.ts";
+import { type Places, serve, until, withPlaces } from "./link_lab.ts";
+import { GOOD_RUN, packageOf, v2 } from "./session_lab.ts";
+
+/** Calls a test with a link to a session that knows its jobs again. */
+function withSessionOf(places: Places, test: (link: Link) => Promise<void>, visits = false): Promise<void> {
+  return withLink(async ({ client, worker }) => {
+    const running = serve(worker, places, { comesBack: true, visits });
+    try {
+      await test(client);
+    } finally {
+      await client.close();
+      await running;
+    }
+  });
+}
+
+async function putPackage({ base }: Places, run: string): Promise<void> {
+  await Deno.mkdir(join(base, "alice"), { recursive: true });
+  await Deno.writeFile(join(base, "alice/one.zip"), await packageOf("one", { a: run }));
+}
+
+const attach = (id: string, after: number): string =>
+  `JOB_ATTACH::${JSON.stringify({ id, after, results: true })}`;
+
+Deno.test("session: a job goes on without its client, and is told from the last event that was seen", () =>
+  withPlaces(async (places) => {
+    const go = join(places.dir, "go");
+    await putPackage(places, `echo waiting; while [ ! -e ${go} ]; do sleep 0.02; done; echo on; ${GOOD_RUN}`);
+    let seen = 0;
+    await withSessionOf(places, async (link) => {
+      for (const text of v2("one.zip", "one")) await link.send(text);
+      const last = (await until(link, /waiting/)).at(-1)!;
+      seen = Number(last.split("::")[1]);
+    });
+    assert.equal(places.jobs.running.length, 1);
+    await withSessionOf(places, async (link) => {
+      await link.send("JOBS_LIST");
+      const [listed] = JSON.parse((await until(link, /^JOBS::/)).at(-1)!.slice("JOBS::".length));
+      assert.deepEqual([listed.id, listed.state, listed.name], ["job_1a2b3c4d", "running", "one.zip"]);
+      await link.send(attach("job_1a2b3c4d", seen));
+      assert.match((await until(link, /^JOB_STATE/)).at(-1)!, /"state":"running"/);
+      await Deno.writeTextFile(go, "");
+      const told = await until(link, /JOB_COMPLETE/);
+      assert.equal(told[0], `JOB_EVENT::${seen + 1}::on\n`);
+      assert.ok(!told.some((text) => text.includes("waiting")));
+    }, true);
+    await places.jobs.idle();
+  }));
+
+Deno.test("session: a visitor begins no job, and a job that nobody knows is told as such", () =>
+  withPlaces(async (places) => {
+    await putPackage(places, GOOD_RUN);
+    await withSessionOf(places, async (link) => {
+      for (const text of v2("one.zip", "one")) await link.send(text);
+      assert.match(
+        (await until(link, /^JOB_FAILED/)).at(-1)!,
+        /this connection is for looking at jobs: it begins none/,
+      );
+      for (const text of [attach("job_x", 0), "JOB_STOP::job_x", "JOB_CANCEL::job_x"]) {
+        await link.send(text);
+        assert.equal((await until(link, /^JOB_/)).at(-1), "JOB_UNKNOWN::job_x");
+      }
+      await link.send("JOB_ATTACH::{}");
+      assert.match((await until(link, /^JOB_FAILED/)).at(-1)!, /JOB_ATTACH breaks the rules/);
+    }, true);
+    assert.deepEqual(places.jobs.running, []);
+  }));
+
+Deno.test("session: jobs of another room are not listed", () =>
+  withPlaces(async (places) => {
+    const { jobs } = places;
+    const message = { type: "JOB_COMPLETE", id: "j", path: "." } as const;
+    const job = await jobs.start({
+      id: "j",
+      name: "p.zip",
+      room: "elsewhere",
+      run: () => Promise.resolve({ end: "complete", message }),
+    });
+    await job.ended;
+    assert.deepEqual(jobs.list("room"), []);
+    assert.equal(jobs.list("elsewhere")[0]?.state, "complete");
+  }));
+
+Deno.test("session: a job is cancelled by another connection, has one end, and its id may be used again", () =>
+  withPlaces(async (places) => {
+    await putPackage(places, "echo waiting; exec sleep 600");
+    await withSessionOf(places, async (link) => {
+      for (const text of v2("one.zip", "one")) await link.send(text);
+      await until(link, /waiting/);
+      await withSessionOf(places, async (other) => {
+        await other.send("JOB_CANCEL::job_1a2b3c4d");
+        await until(other, /^JOB_STATE/);
+      }, true);
+      assert.match(
+        (await until(link, /JOB_FAILED/)).at(-1)!,
+        /::JOB_FAILED::job_1a2b3c4d::it was cancelled$/,
+      );
+      await places.jobs.idle();
+      assert.equal(places.jobs.get("job_1a2b3c4d")?.facts.state, "cancelled");
+      await putPackage(places, GOOD_RUN);
+      for (const text of v2("one.zip", "one")) await link.send(text);
+      await until(link, /JOB_COMPLETE::job_1a2b3c4d/);
+    });
+  }));

@@ -1,0 +1,160 @@
+import { getLogger } from "@logtape/logtape";
+import { join } from "node:path";
+import { UserError } from "../config/user_error.ts";
+import type { JobEndState, JobFacts } from "../protocol/jobs.ts";
+import { MAX_LOG_BYTES, type Message } from "../protocol/message.ts";
+import { lockFolder } from "../storage/folder_lock.ts";
+import type { JobSettings } from "./job.ts";
+import { Journal } from "./journal.ts";
+import { WorkerJob } from "./worker_job.ts";
+
+const logger = getLogger(["sleap-rtc", "worker", "job"]);
+
+/** Name of a job's journal in its folder. */
+export const JOURNAL = "journal.jsonl";
+
+/** What a worker's jobs have in common. */
+export interface JobsOptions {
+  /** Absolute, private to this user, on the file system of `scratch`; outlives this process. */
+  folder: string;
+  /** Absolute, private to this worker; each job gets a folder of its own in it. */
+  scratch: string;
+  settings: JobSettings;
+  /** Those of the machine, as `CUDA_VISIBLE_DEVICES` names them; a job sees one when there are several. */
+  gpus: readonly string[];
+  /** Jobs are ended after so many milliseconds; undefined for no limit. */
+  timeLimitMs?: number | undefined;
+  /** Called when a job has begun or ended. */
+  onChange: () => void;
+}
+
+/** A job to be begun. */
+export interface JobSpec {
+  id: string;
+  /** File name of the package. */
+  name: string;
+  /** Room of the client. */
+  room: string;
+  /** Runs it, and returns what the client is told of its end. */
+  run: (job: WorkerJob) => Promise<{ end: JobEndState; message: Message }>;
+}
+
+/** The jobs of a worker: those that run, and those that have ended and are remembered. */
+export class Jobs {
+  readonly #options: JobsOptions;
+  /** By id, in the order in which they began. */
+  readonly #jobs = new Map<string, WorkerJob>();
+  /** Places of jobs, by number; each has a GPU of its own where there are several. */
+  readonly #places = new Map<number, WorkerJob>();
+  #isClosed = false;
+
+  constructor(options: JobsOptions) {
+    this.#options = options;
+  }
+
+  /** Reads what is there of jobs that have ended; those of other workers that run are left alone. */
+  async load(): Promise<void> {
+    const { folder, settings } = this.#options;
+    const found: WorkerJob[] = [];
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (!isDirectory) continue;
+      const journal = await Journal.open(join(folder, name, JOURNAL)).catch(() => undefined);
+      if (!journal) continue;
+      await journal.close();
+      if (!journal.end) continue;
+      const job = new WorkerJob(journal, join(folder, name), settings, undefined);
+      await job.results();
+      found.push(job);
+    }
+    found.sort((a, b) => a.journal.header.began < b.journal.header.began ? -1 : 1);
+    for (const job of found) this.#jobs.set(job.id, job);
+  }
+
+  get(id: string): WorkerJob | undefined {
+    return this.#jobs.get(id);
+  }
+
+  /** Those that run. */
+  get running(): WorkerJob[] {
+    return [...this.#jobs.values()].filter(({ isRunning }) => isRunning);
+  }
+
+  /** What is told of the jobs of a room, the newest first: as many as fit into a message. */
+  list(room: string): JobFacts[] {
+    const facts: JobFacts[] = [];
+    let left = MAX_LOG_BYTES;
+    for (const job of [...this.#jobs.values()].reverse()) {
+      if (job.journal.header.room !== room) continue;
+      left -= new TextEncoder().encode(JSON.stringify(job.facts)).length + 1;
+      if (left < 0) break;
+      facts.push(job.facts);
+    }
+    return facts;
+  }
+
+  /**
+   * Begins a job; it goes on whoever leaves. Throws `UserError` when one with this id runs, Deno's file errors.
+   */
+  async start({ id, name, room, run }: JobSpec): Promise<WorkerJob> {
+    if (this.#isClosed) throw new UserError("the worker is stopping: it begins no job any more");
+    if (this.#jobs.get(id)?.isRunning) throw new UserError("a job with this id is running");
+    const { scratch, onChange, timeLimitMs } = this.#options;
+    const folder = join(this.#options.folder, crypto.randomUUID());
+    const lock = await lockFolder(folder);
+    if (!lock) throw new UserError("the worker cannot keep a job's journal");
+    await Deno.mkdir(folder, { mode: 0o700 });
+    const own = await Deno.makeTempDir({ dir: scratch, prefix: "job-" });
+    const began = new Date().toISOString();
+    const journal = await Journal.create(join(folder, JOURNAL), { id, name, room, began, folder: own });
+    const place = this.#freePlace();
+    const job = new WorkerJob(journal, folder, this.#settingsFor(place), lock);
+    this.#places.set(place, job);
+    // The order of the map is that in which jobs began.
+    this.#jobs.delete(id);
+    this.#jobs.set(id, job);
+    const timer = timeLimitMs === undefined ? undefined : setTimeout(() => {
+      job.cancel(`the time limit of ${timeLimitMs / 1000} s has passed`, "failed");
+    }, timeLimitMs);
+    onChange();
+    void job.run(run).then(() => {
+      clearTimeout(timer);
+      this.#places.delete(place);
+      onChange();
+    });
+    return job;
+  }
+
+  #freePlace(): number {
+    let place = 0;
+    while (this.#places.has(place)) place++;
+    return place;
+  }
+
+  #settingsFor(place: number): JobSettings {
+    const { settings, gpus } = this.#options;
+    if (gpus.length < 2) return settings;
+    const gpu = gpus[place % gpus.length]!;
+    return { ...settings, environment: { ...settings.environment, CUDA_VISIBLE_DEVICES: gpu } };
+  }
+
+  /** Begins no job any more. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /** Ends all that run, and waits until they have. */
+  async stop(reason: string): Promise<void> {
+    this.close();
+    const { running } = this;
+    if (running.length > 0) logger.info("ending {count} job(s): {reason}", { count: running.length, reason });
+    for (const job of running) job.cancel(reason, "interrupted");
+    await Promise.all(running.map(({ ended }) => ended));
+  }
+
+  /** Waits until no job runs. */
+  async idle(): Promise<void> {
+    for (let { running } = this; running.length > 0; { running } = this) {
+      await Promise.race(running.map(({ ended }) => ended));
+    }
+  }
+}

@@ -1,0 +1,88 @@
+/** Jobs of workers that died: found at the next start, ended for good, and cleaned up. */
+import { getLogger } from "@logtape/logtape";
+import { basename, dirname, join } from "node:path";
+import { errorText } from "../config/user_error.ts";
+import { formatMessage } from "../protocol/message.ts";
+import { lockFolder, removeAll, removeLocked, unlockFolder } from "../storage/folder_lock.ts";
+import { isFolder, MODELS } from "./job.ts";
+import { Journal } from "./journal.ts";
+import { JOURNAL } from "./jobs.ts";
+import { RESULTS } from "./worker_job.ts";
+
+const logger = getLogger(["sleap-rtc", "worker", "job"]);
+
+/** Begin of the name of a worker's scratch folder, which it has for itself. */
+export const SCRATCH_PREFIX = "sleap-rtc-worker-";
+/** An ended job and the results that nobody took are removed after so long, in milliseconds: three days. */
+const KEPT_MS = 3 * 24 * 3600_000;
+/** Folders between a job's scratch folder and its results, at most. */
+const MAX_DEPTH = 3;
+const TEXT = "the worker ended during the job";
+
+/**
+ * Looks through the jobs in `folder`, an absolute private one. A job that was running when its worker ended gets its
+ * end, what it made is kept for its client, its programs (`killMarked`, by the name of the job's folder) and files
+ * go; those of workers that live are left alone. Throws Deno's file errors.
+ */
+export async function recoverJobs(
+  folder: string,
+  killMarked: (mark: string) => Promise<void>,
+): Promise<void> {
+  const scratches = new Set<string>();
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (!isDirectory) continue;
+    const path = join(folder, name);
+    const lock = await lockFolder(path);
+    if (!lock) continue;
+    const journal = await Journal.open(join(path, JOURNAL)).catch(() => undefined);
+    await journal?.close();
+    if (!journal || (journal.end && Date.now() - Date.parse(journal.end.at) > KEPT_MS)) {
+      await removeLocked(path, lock);
+      continue;
+    }
+    if (!journal.end) {
+      const { id, folder: own } = journal.header;
+      logger.warn("job {id} was running when its worker ended", { id });
+      await killMarked(name);
+      await keepModels(own, join(path, RESULTS)).catch((error: unknown) => {
+        logger.error("what job {id} has made is lost: {reason}", { id, reason: errorText(error) });
+      });
+      await endJournal(join(path, JOURNAL), id);
+      if (basename(dirname(own)).startsWith(SCRATCH_PREFIX)) scratches.add(dirname(own));
+    }
+    await unlockFolder(path, lock);
+  }
+  for (const scratch of scratches) await removeAll(scratch);
+}
+
+async function endJournal(path: string, id: string): Promise<void> {
+  const journal = await Journal.open(path);
+  await journal?.append(formatMessage({ type: "JOB_FAILED", id, text: TEXT }), "interrupted");
+  await journal?.close();
+}
+
+/** Moves the runs of a job to `results`. */
+async function keepModels(scratch: string, results: string): Promise<void> {
+  const models = await findModels(scratch, MAX_DEPTH);
+  if (models === undefined) return;
+  await Deno.mkdir(results, { recursive: true });
+  await Deno.rename(models, join(results, MODELS));
+}
+
+/** The folder of runs below a job's scratch folder that is not empty. */
+async function findModels(folder: string, depth: number): Promise<string | undefined> {
+  if (!await isFolder(folder)) return undefined;
+  const entries = (await Array.fromAsync(Deno.readDir(folder))).filter(({ isDirectory }) => isDirectory);
+  const models = join(folder, MODELS);
+  if (
+    entries.some(({ name }) => name === MODELS) && (await Array.fromAsync(Deno.readDir(models))).length > 0
+  ) {
+    return models;
+  }
+  if (depth === 0) return undefined;
+  for (const { name } of entries) {
+    const found = await findModels(join(folder, name), depth - 1);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

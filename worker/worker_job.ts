@@ -1,0 +1,227 @@
+import { getLogger } from "@logtape/logtape";
+import { basename, join } from "node:path";
+import { errorText, UserError } from "../config/user_error.ts";
+import type { JobEndState, JobFacts } from "../protocol/jobs.ts";
+import { cutText, formatMessage, MAX_LOG_BYTES, type Message } from "../protocol/message.ts";
+import { PathValidationError } from "../storage/containment.ts";
+import { InsufficientSpaceError, isDiskFull } from "../storage/copy.ts";
+import { removeAll, unlockFolder } from "../storage/folder_lock.ts";
+import { isFolder, type JobControl, type JobResult, type JobSettings, MODELS } from "./job.ts";
+import type { Journal } from "./journal.ts";
+
+const logger = getLogger(["sleap-rtc", "worker", "job"]);
+
+/** Folder, in a job's own, of results that no client has taken yet. */
+export const RESULTS = "results";
+
+/** Variable by which the programs of a job are found, whatever process group they are in. */
+export const JOB_MARK = "SLEAP_RTC_JOB";
+
+/** A job, running or ended, and what is kept of it. */
+export class WorkerJob {
+  readonly journal: Journal;
+  /** Absolute; the job's own, and kept for days. */
+  readonly folder: string;
+  readonly #settings: JobSettings;
+  readonly #abort = new AbortController();
+  /** Held while the job runs. */
+  #lock: Deno.FsFile | undefined;
+  /** Leader of the process group that runs now. */
+  #group: number | undefined;
+  #stopping = false;
+  #hasResults = false;
+  #resolveEnded!: () => void;
+  /** Settles when the job has ended and nothing of it runs any more. */
+  readonly ended: Promise<void> = new Promise((resolve) => this.#resolveEnded = resolve);
+
+  /** `lock` is undefined for a job that ended before. */
+  constructor(journal: Journal, folder: string, settings: JobSettings, lock: Deno.FsFile | undefined) {
+    this.journal = journal;
+    this.folder = folder;
+    this.#settings = settings;
+    this.#lock = lock;
+    if (!lock) this.#resolveEnded();
+  }
+
+  get id(): string {
+    return this.journal.header.id;
+  }
+
+  get isRunning(): boolean {
+    return this.#lock !== undefined;
+  }
+
+  /** Whether it ends early: the run that is under way was asked to end, and none is begun any more. */
+  get isStopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** Ends the job, by its reason. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Absolute folder in which it is unpacked and runs. */
+  get scratch(): string {
+    return this.journal.header.folder;
+  }
+
+  /** What is told of it. */
+  get facts(): JobFacts {
+    const { id, name, began } = this.journal.header;
+    const { end, events } = this.journal;
+    return {
+      id,
+      name,
+      began,
+      state: end?.end ?? "running",
+      ...(end && { ended: end.at }),
+      events,
+      results: this.#hasResults,
+    };
+  }
+
+  /** The worker's settings, for this job's programs. */
+  get settings(): JobControl["settings"] {
+    const { environment, killMarked, onGroup } = this.#settings;
+    const mark = basename(this.folder);
+    return {
+      ...this.#settings,
+      environment: { ...environment, [JOB_MARK]: mark },
+      killStrays: () => killMarked?.(mark),
+      onGroup: (pid, isRunning) => {
+        this.#group = isRunning ? pid : undefined;
+        onGroup?.(pid, isRunning);
+      },
+    };
+  }
+
+  /** What the client is to know. Never throws: a job does not end because its journal cannot be written. */
+  readonly say = async (text: string): Promise<void> => {
+    await this.journal.append(text).catch((error: unknown) => {
+      logger.error("the journal of {id} cannot be written: {reason}", {
+        id: this.id,
+        reason: errorText(error),
+      });
+    });
+  };
+
+  /** Asks the run that is under way to end, as Ctrl-C does; what was made by then are the results. */
+  stopEarly(): void {
+    if (this.#stopping || !this.isRunning) return;
+    logger.info("job {id} is to end early", { id: this.id });
+    this.#stopping = true;
+    if (this.#group !== undefined) this.#settings.killGroup(this.#group, "SIGINT");
+  }
+
+  /** Ends the job and all its programs. */
+  cancel(reason: string, end: JobEndState): void {
+    if (this.isRunning) this.#abort.abort(new JobEnded(reason, end));
+  }
+
+  /** Runs the job: `body` returns what the client is told of its end. Never throws. */
+  async run(body: (job: WorkerJob) => Promise<{ end: JobEndState; message: Message }>): Promise<void> {
+    const { id } = this;
+    logger.info("job {id} begins", { id });
+    try {
+      const { end, message } = await body(this);
+      await this.#end(end, message);
+    } catch (error) {
+      await this.#fail(error);
+    } finally {
+      this.#settings.killMarked?.(basename(this.folder));
+      await removeAll(this.scratch).catch((error: unknown) => {
+        logger.error("{folder} cannot be removed: {reason}", {
+          folder: this.scratch,
+          reason: errorText(error),
+        });
+      });
+      await this.journal.close();
+      if (this.#lock) await unlockFolder(this.folder, this.#lock).catch(() => {});
+      this.#lock = undefined;
+      this.#resolveEnded();
+    }
+  }
+
+  async #fail(error: unknown): Promise<void> {
+    const { id } = this;
+    const cause: unknown = this.signal.aborted ? this.signal.reason : error;
+    if (cause instanceof JobEnded) {
+      logger.warn("job {id} was stopped: {reason}", { id, reason: cause.message });
+      return await this.#end(cause.end, { type: "JOB_FAILED", id, text: cause.message });
+    }
+    logger.error("{text}", { text: errorText(error) });
+    for (const message of refusals(error)) await this.say(formatMessage(message));
+    await this.#end("failed", failureMessage(error, id));
+  }
+
+  async #end(end: JobEndState, message: Message): Promise<void> {
+    const [text = ""] = cutText(formatMessage(message), MAX_LOG_BYTES);
+    await this.journal.append(text, end).catch((error: unknown) => {
+      logger.error("the journal of {id} cannot be written: {reason}", {
+        id: this.id,
+        reason: errorText(error),
+      });
+    });
+    logger.info("job {id}: {end}", { id: this.id, end });
+  }
+
+  /** Keeps results for the client to take: the folder of the runs, and files. */
+  async keepResults({ models, predictions }: Pick<JobResult, "models" | "predictions">): Promise<void> {
+    const results = join(this.folder, RESULTS);
+    await Deno.mkdir(results, { recursive: true });
+    if (models !== undefined) await Deno.rename(models, join(results, MODELS));
+    for (const path of predictions) await Deno.rename(path, join(results, basename(path)));
+    this.#hasResults = models !== undefined || predictions.length > 0;
+  }
+
+  /** Results that wait for a client; undefined when there are none. */
+  async results(): Promise<Pick<JobResult, "models" | "predictions"> | undefined> {
+    const results = join(this.folder, RESULTS);
+    if (!await isFolder(results)) return undefined;
+    const names = (await Array.fromAsync(Deno.readDir(results))).filter(({ isFile }) => isFile);
+    const models = join(results, MODELS);
+    const found = {
+      models: await isFolder(models) ? models : undefined,
+      predictions: names.map(({ name }) => join(results, name)),
+    };
+    this.#hasResults = found.models !== undefined || found.predictions.length > 0;
+    return this.#hasResults ? found : undefined;
+  }
+
+  /** A client has them, whole and verified. */
+  async dropResults(): Promise<void> {
+    await removeAll(join(this.folder, RESULTS));
+    this.#hasResults = false;
+  }
+}
+
+/** Why a job was ended from outside, and what that makes of it. */
+class JobEnded extends UserError {
+  readonly end: JobEndState;
+
+  constructor(reason: string, end: JobEndState) {
+    super(reason);
+    this.end = end;
+  }
+}
+
+/** What is told before the end: a path that was refused may be tried another way. */
+export function refusals(error: unknown): Message[] {
+  if (!(error instanceof PathValidationError)) return [];
+  logger.error("{refusal}: {detail}", { refusal: error.refusal, detail: error.detail });
+  return [{ type: "PATH_ERROR", text: error.message }];
+}
+
+/** The end of a job that an error kept from its own. */
+export function failureMessage(error: unknown, id: string): Message {
+  // PROTOCOL.md section 17, item 3: this one goes without an id.
+  if (isDiskFull(error)) return { type: "JOB_FAILED", text: "Disk space exhausted on shared storage" };
+  return { type: "JOB_FAILED", id, text: tellable(error) };
+}
+
+/** What a client may read of an error: our own words; those of the system hold paths of this machine. */
+function tellable(error: unknown): string {
+  if (error instanceof InsufficientSpaceError) return "Insufficient disk space on the worker";
+  return error instanceof UserError ? error.message : "the worker failed; its log says how";
+}
