@@ -23,6 +23,8 @@ function jsonLine(record: LogRecord): string {
     level: record.level,
     logger: record.category.join("."),
     text: textOf(record),
+    // What a line tells in its own words to people, for scripts.
+    data: record.properties["data"],
   });
 }
 

@@ -3,6 +3,7 @@ import { configureLog } from "../config/log.ts";
 import { errorText, UserError } from "../config/user_error.ts";
 import { closeLibrary } from "../rtc/peer.ts";
 import type { FromEngine, ToEngine } from "./engine_messages.ts";
+import { type ProbePlan, probeSandbox } from "./probe.ts";
 import { WorkerServer } from "./server.ts";
 
 /** What of a Web Worker's global scope is used; the type checker knows only the window's. */
@@ -17,6 +18,7 @@ let server: WorkerServer | undefined;
 scope.onmessage = ({ data }) => {
   if (data.type === "start") void start(data);
   else if (data.type === "drain") void server?.drain();
+  else if (data.type === "probe") void probe(data.plan);
   else void server?.stop();
 };
 
@@ -33,4 +35,9 @@ async function start({ settings }: Extract<ToEngine, { type: "start" }>): Promis
   } finally {
     closeLibrary();
   }
+}
+
+/** Tries what the sandbox must refuse, in place of serving. */
+async function probe(plan: ProbePlan): Promise<void> {
+  scope.postMessage({ type: "probed", attempts: await probeSandbox(plan) });
 }

@@ -2,6 +2,7 @@
 import type { LogOptions } from "../config/log.ts";
 import type { IceServerEntry, StorageEntry } from "../config/load.ts";
 import type { RoomKey } from "../signaling/client.ts";
+import type { Attempt, ProbePlan } from "./probe.ts";
 
 /** All that the engine knows; it reads no file, flag or environment of its own. */
 export interface EngineSettings {
@@ -33,6 +34,8 @@ export interface EngineSettings {
   timeLimitMs: number | undefined;
   trainCommand: readonly string[];
   trackCommand: readonly string[];
+  /** Absolute; the program that runs a job program in a sandbox of its own. Undefined to run it without. */
+  jobSandbox?: string | undefined;
   /** The whole environment of the jobs. */
   jobEnvironment: Readonly<Record<string, string>>;
   /** GPU and host facts for the registration (PROTOCOL.md section 5.1). */
@@ -41,7 +44,11 @@ export interface EngineSettings {
 }
 
 /** From the launcher to the engine. */
-export type ToEngine = { type: "start"; settings: EngineSettings } | { type: "drain" } | { type: "shutdown" };
+export type ToEngine =
+  | { type: "start"; settings: EngineSettings }
+  | { type: "probe"; plan: ProbePlan }
+  | { type: "drain" }
+  | { type: "shutdown" };
 
 /** From the engine to the launcher. */
 export type FromEngine =
@@ -52,6 +59,7 @@ export type FromEngine =
   | { type: "killMarked"; mark: string }
   /** A job's process group began or ended: those still running end with the engine. */
   | { type: "group"; pid: number; isRunning: boolean }
+  | { type: "probed"; attempts: readonly Attempt[] }
   | { type: "stopped"; error?: EngineFailure };
 
 /** A `UserError` on its way through a message. */

@@ -1,119 +1,43 @@
 /** Starts the engine, a Web Worker with permissions of its own, and does for it what its sandbox may not. */
 import { getLogger } from "@logtape/logtape";
-import { homedir } from "node:os";
-import { isAbsolute, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { onStopSignal } from "../config/program.ts";
 import { errorText, UserError } from "../config/user_error.ts";
-import { isS3Path } from "../config/schema.ts";
-import { isInside } from "../storage/containment.ts";
 import { JOB_MARK } from "./worker_job.ts";
 import type { EngineFailure, EngineSettings, FromEngine, ToEngine } from "./engine_messages.ts";
+import {
+  type EnginePermissions,
+  enginePermissions,
+  heldPermissions,
+  permissionTable,
+  workerPermissions,
+} from "./permissions.ts";
 
 const logger = getLogger(["sleap-rtc", "worker"]);
 
 /** A stopping engine gets this long before it is ended, in milliseconds. */
 const STOP_LIMIT_MS = 8_000;
 
-/** Folders outside of which nothing is read or written, whatever the configuration says; undefined for no limit. */
-export interface FolderLimits {
-  allowRead: readonly string[] | undefined;
-  allowWrite: readonly string[] | undefined;
-}
-
 /** What the engine tells when it is in a room. */
 export type Registered = Extract<FromEngine, { type: "registered" }>;
 
-/** Folders of the backends with their true paths: a base path may be a link. */
-async function truePaths(paths: readonly string[]): Promise<string[]> {
-  const found = await Promise.all(paths.map((path) => Deno.realPath(path).catch(() => path)));
-  return [...new Set([...paths, ...found])];
-}
-
-/** node-datachannel looks at the first to tell glibc from musl; containment at the second for what was really opened. */
-const SYSTEM_FILES: readonly string[] = ["/usr/bin/ldd", "/proc/self/fd"];
-
-/** What the client library of object stores reads of the environment. */
-const STORE_VARIABLES: readonly string[] = [
-  "AWS_*",
-  "HOME",
-  "USERPROFILE",
-  "HOMEPATH",
-  "HOMEDRIVE",
-  "_X_AMZN_TRACE_ID",
-];
-
-/** Where the environment says that object stores are; undefined for the service's own many hosts. */
-function storeEndpoint(): string | undefined {
-  const url = Deno.env.get("AWS_ENDPOINT_URL_S3") ?? Deno.env.get("AWS_ENDPOINT_URL");
-  return url !== undefined && URL.canParse(url) ? hostOf(url) : undefined;
-}
-
-/** `host:port` of a URL, as a net permission names it. */
-function hostOf(url: string): string {
-  const { hostname, port, protocol } = new URL(url);
-  const secure = protocol === "wss:" || protocol === "https:";
-  return `${hostname}:${port || (secure ? 443 : protocol === "http:" ? 8001 : 80)}`;
-}
-
-/** The settings without the storage that lies outside the limits: it is neither touched nor advertised. */
-async function withinLimits(settings: EngineSettings, limits: FolderLimits): Promise<EngineSettings> {
-  const roots = await Promise.all(
-    [limits.allowRead, limits.allowWrite].map((paths) =>
-      paths && truePaths(paths.map((path) => resolve(path)))
-    ),
-  );
-  const isAllowed = async (basePath: string): Promise<boolean> => {
-    if (isS3Path(basePath)) return true;
-    const paths = await truePaths([basePath]);
-    return roots.every((allowed) =>
-      !allowed || paths.every((path) => allowed.some((root) => isInside(path, root)))
-    );
-  };
-  const storage = await Array.fromAsync(settings.storage, async (entry) => {
-    if (await isAllowed(entry.basePath)) return [entry];
-    logger.warn(
-      `storage backend ${entry.name}: ${entry.basePath} is outside --allow-read or --allow-write; left out`,
-    );
-    return [];
+/** An engine that has not begun; `permissions` are exactly what it may do. */
+export function createEngine(permissions: EnginePermissions): Worker {
+  return new Worker(new URL("./engine.ts", import.meta.url), {
+    type: "module",
+    name: "engine",
+    deno: { permissions: workerPermissions(permissions) },
   });
-  const { legacyRoot } = settings;
-  const keepsLegacy = legacyRoot !== undefined && await isAllowed(legacyRoot);
-  return { ...settings, storage: storage.flat(), legacyRoot: keepsLegacy ? legacyRoot : undefined };
 }
 
-/** The engine's permissions: base paths, scratch, the signaling host, the native addon, the job programs. */
-async function permissions(settings: EngineSettings): Promise<Deno.PermissionOptionsObject> {
-  const stores = settings.storage.filter(({ basePath }) => isS3Path(basePath));
-  const bases = settings.storage.filter((entry) => !stores.includes(entry)).map(({ basePath }) => basePath);
-  if (settings.legacyRoot !== undefined) bases.push(settings.legacyRoot);
-  const storage = await truePaths(bases);
-  const scratch = await truePaths([settings.scratch, settings.incoming, settings.jobs]);
-  const modules = fileURLToPath(new URL("../node_modules", import.meta.url));
-  const programs = [settings.trainCommand[0], settings.trackCommand[0]]
-    .filter((path): path is string => path !== undefined && isAbsolute(path));
-  return {
-    read: [
-      ...storage,
-      ...scratch,
-      ...(stores.length > 0 ? [join(homedir(), ".aws")] : []),
-      modules,
-      ...SYSTEM_FILES,
-    ],
-    write: [...storage, ...scratch],
-    net: stores.length > 0 && !storeEndpoint() ? true : [
-      hostOf(settings.signalingHttp),
-      hostOf(settings.signalingWebsocket),
-      ...(stores.length > 0 ? [storeEndpoint()].filter((host) => host !== undefined) : []),
-    ],
-    ffi: Deno.build.standalone ? true : [modules],
-    run: programs.length > 0 ? [...new Set(programs)] : false,
-    // Free space is asked for before anything is unpacked.
-    sys: stores.length > 0 ? ["statfs", "osRelease"] : ["statfs"],
-    // The client library of object stores finds endpoint and credentials in the environment and below ~/.aws.
-    env: stores.length > 0 ? [...STORE_VARIABLES] : false,
-    import: false,
-  };
+/** What the engine is given, told to the log; what it should have and this process has not, is told as well. */
+export async function grantPermissions(settings: EngineSettings): Promise<EnginePermissions> {
+  const { held, lacking } = await heldPermissions(await enginePermissions(settings));
+  const table = settings.log.json ? "" : `:\n${permissionTable(held)}`;
+  logger.info("what the engine may do{table}", { table, data: held });
+  for (const flag of lacking) {
+    logger.warn("the engine may do less than it should: {flag} is missing", { flag });
+  }
+  return held;
 }
 
 /** Signals a process group that the engine's job leads; one that has ended is no error. */
@@ -151,16 +75,10 @@ export async function killMarked(mark: string): Promise<void> {
  * Runs the engine until Ctrl-C or until it stops by itself. Throws {@link UserError} when it stopped by an error.
  */
 export async function launchEngine(
-  wanted: EngineSettings,
-  limits: FolderLimits,
+  settings: EngineSettings,
   onRegistered: (room: Registered) => void,
 ): Promise<void> {
-  const settings = await withinLimits(wanted, limits);
-  const engine = new Worker(new URL("./engine.ts", import.meta.url), {
-    type: "module",
-    name: "engine",
-    deno: { permissions: await permissions(settings) },
-  });
+  const engine = createEngine(await grantPermissions(settings));
   const post = (message: ToEngine): void => engine.postMessage(message);
   const running = new Set<number>();
   let limit: ReturnType<typeof setTimeout> | undefined;
@@ -184,8 +102,8 @@ export async function launchEngine(
         else if (data.type === "killMarked") void killMarked(data.mark);
         else if (data.type === "group" && data.isRunning) running.add(data.pid);
         else if (data.type === "group") running.delete(data.pid);
-        else if (data.error) reject(engineError(data.error));
-        else resolve();
+        else if (data.type === "stopped" && data.error) reject(engineError(data.error));
+        else if (data.type === "stopped") resolve();
       };
       engine.onerror = (event) => {
         event.preventDefault();

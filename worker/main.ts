@@ -11,6 +11,8 @@ import type { EngineSettings } from "./engine_messages.ts";
 import { findProgram, hostProperties, listGpus } from "./host.ts";
 import { killMarked, launchEngine, type Registered } from "./launch.ts";
 import { recoverJobs, SCRATCH_PREFIX } from "./recover.ts";
+import { reportSandbox } from "./sandbox_check.ts";
+import { splitPaths, withinLimits } from "./storage_access.ts";
 
 const logger = getLogger(["sleap-rtc", "worker"]);
 
@@ -23,6 +25,7 @@ interface Flags {
   relayOnly?: boolean;
   allowRead?: string[];
   allowWrite?: string[];
+  checkSandbox?: boolean;
   verbose?: boolean;
   json?: boolean;
 }
@@ -31,8 +34,10 @@ const EXAMPLES = `  A worker in a new room; it prints the session string that cl
     sleap-rtc-worker
   A worker in a room that exists, with one shared folder and no configuration file:
     sleap-rtc-worker --room-id 1a2b3c4d --token 5e6f70 --shared-storage-root /mnt/vast
-  Nothing outside one folder, whatever the configuration says:
-    sleap-rtc-worker --allow-read /mnt/vast --allow-write /mnt/vast`;
+  No storage outside one folder, whatever the configuration says:
+    sleap-rtc-worker --allow-read=/mnt/vast --allow-write=/mnt/vast
+  Whether the sandbox holds on this machine:
+    sleap-rtc-worker --check-sandbox`;
 
 function createCommand(): Command {
   return createProgram(
@@ -52,8 +57,9 @@ function createCommand(): Command {
     )
     .option("--scratch <folder>", "where packages are unpacked (default: a private temporary folder)")
     .option("--relay-only", "connect through TURN servers only")
-    .option("--allow-read <paths...>", "read no backend outside these folders")
-    .option("--allow-write <paths...>", "write to no backend outside these folders")
+    .option("--allow-read <paths...>", "read no backend outside these folders", splitPaths)
+    .option("--allow-write <paths...>", "write to no backend outside these folders", splitPaths)
+    .option("--check-sandbox", "try from inside what the sandbox must refuse; exit code 0 if it holds")
     .option("--verbose", "log more")
     .option("--json", "log as JSON lines; the session as one JSON line on stdout")
     .action(serve);
@@ -76,9 +82,11 @@ async function serve(flags: Flags): Promise<void> {
       : "only clients that prove the room secret are served",
   );
   try {
-    const settings = await engineSettings(flags, config, { scratch, incoming, jobs });
     const { allowRead, allowWrite } = flags;
-    await launchEngine(settings, { allowRead, allowWrite }, (room) => announce(room, flags));
+    const wanted = await engineSettings(flags, config, { scratch, incoming, jobs });
+    const settings = await withinLimits(wanted, { allowRead, allowWrite });
+    if (flags.checkSandbox) await reportSandbox(settings);
+    else await launchEngine(settings, (room) => announce(room, flags));
   } finally {
     await Deno.remove(scratch, { recursive: true });
     // They stay where there is something in them for the next worker.

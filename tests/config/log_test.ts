@@ -12,7 +12,7 @@ async function lines(options: LogOptions): Promise<string[]> {
     const logger = getLogger(["sleap-rtc", "test"]);
     logger.debug("detail");
     logger.info("worker {name} has {count}", { name: "w", count: 2 });
-    logger.warning("careful");
+    logger.warning("careful", { data: { of: "what" }, secret: "s" });
     getLogger(["elsewhere"]).error("not ours");
     return out;
   } finally {
@@ -35,7 +35,8 @@ Deno.test("verbose shows details as well", async () => {
 Deno.test("JSON is one object a line", async () => {
   const found: unknown[] = (await lines({ json: true })).map((line) => JSON.parse(line));
   assert.equal(found.length, 2);
-  assert.deepEqual(Object.keys(found[1] ?? {}), ["time", "level", "logger", "text"]);
+  assert.deepEqual(Object.keys(found[1] ?? {}), ["time", "level", "logger", "text", "data"]);
+  assert.deepEqual(Reflect.get(found[1] ?? {}, "data"), { of: "what" });
   assert.equal(Reflect.get(found[1] ?? {}, "logger"), "sleap-rtc.test");
   assert.equal(Reflect.get(found[1] ?? {}, "text"), "careful");
 });

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { type ClientRun, storageSection, type WorkerHandle } from "../../scripts/local_lab.ts";
+import { fileURLToPath } from "node:url";
+import {
+  type ClientRun,
+  exampleTrainer,
+  fromSource,
+  storageSection,
+  type WorkerHandle,
+} from "../../scripts/local_lab.ts";
 import { clientConfig, modelIn, namesIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Trains, expects the data channel to have done it, and returns what was said on the way. */
 async function fallsBack(
@@ -92,7 +101,32 @@ Deno.test("a worker narrowed by --allow-read neither touches nor advertises a ba
     const path = await packageIn(join(test.clientMount, "alice"));
     const run = await fallsBack(test, worker, path, clientConfig(test));
     assert.deepEqual(methods(run), ["rtc: no common storage backend: here vast, on the worker none"]);
-    assert.match(worker.process.output, /is outside --allow-read or --allow-write; left out/);
+    assert.match(worker.process.output, /may not use .*; left out, --allow-read=.* would allow it/);
+  }));
+
+Deno.test("a worker narrowed by deno run neither touches nor advertises a backend outside", () =>
+  withLab(async (test) => {
+    const { lab, folder, home } = test;
+    const config = await lab.writeConfig(
+      `${storageSection("vast", test.workerMount)}\n${storageSection("home", home)}\n${exampleTrainer()}`,
+    );
+    const scratch = join(folder, "scratch");
+    const rest = fromSource("worker/main.ts").filter((word) => !/^--allow-(read|write)$/.test(word)).slice(2);
+    const process = lab.spawn([
+      Deno.execPath(),
+      "run",
+      "--no-prompt",
+      `--allow-read=${ROOT},${config},${scratch},${home},/usr/bin/ldd,/proc/self/fd`,
+      `--allow-write=${scratch},${home}`,
+      ...rest,
+      ...["--config", config, "--scratch", scratch, "--json"],
+    ], { env: lab.environment });
+    const { session, room_id: roomId, token, peer_id: peerId } = JSON.parse(
+      await process.line(/"event":"registered"/),
+    );
+    const path = await packageIn(join(test.clientMount, "alice"));
+    const run = await fallsBack(test, { process, session, roomId, token, peerId }, path, clientConfig(test));
+    assert.deepEqual(methods(run), ["rtc: no common storage backend: here vast, on the worker home"]);
   }));
 
 const isRoot = Deno.build.os === "linux" && Deno.uid() === 0;
