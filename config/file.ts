@@ -154,6 +154,10 @@ function unknownBackend(toml: string, data: unknown): Mistake[] {
 function pathMistakes(toml: string, data: unknown, at: Surroundings): Mistake[] {
   const key = platformKey(at.os);
   const paths = [["worker", "scratch"], ["client", "output_dir"]];
+  const readable = valueAt(data, ["worker", "sandbox_read"]);
+  if (Array.isArray(readable)) {
+    paths.push(...readable.keys().map((index) => ["worker", "sandbox_read", String(index)]));
+  }
   const mistakes: Mistake[] = [];
   const add = (path: readonly string[], mistake: { text: string; hint?: string }): void => {
     mistakes.push({ ...locate(toml, path), key: path.join("."), ...mistake });

@@ -57,6 +57,12 @@ export interface Config {
     jobTimeLimit: number | undefined;
     /** Names of the environment variables that jobs see. */
     jobEnvironment: readonly string[];
+    /** What job programs run in: `bwrap` is bubblewrap. */
+    sandbox: "none" | "bwrap";
+    /** Whether job programs in a sandbox see the network. */
+    sandboxNetwork: boolean;
+    /** Absolute paths that job programs in a sandbox may read besides the system's. */
+    sandboxRead: readonly string[];
     trainCommand: readonly string[];
     trackCommand: readonly string[];
   };
@@ -335,6 +341,9 @@ function sections(loading: Loading): Pick<Config, "worker" | "client"> {
       maxJobs: worker.max_jobs,
       jobTimeLimit: worker.job_time_limit,
       jobEnvironment: [...JOB_ENVIRONMENT, ...worker.job_environment],
+      sandbox: worker.sandbox,
+      sandboxNetwork: worker.sandbox_network,
+      sandboxRead: worker.sandbox_read.map((path) => expandPath(path, at)),
       trainCommand: command("train"),
       trackCommand: command("track"),
     },

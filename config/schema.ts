@@ -173,6 +173,12 @@ export const fileSchema = z.strictObject({
       .optional(),
     /** Names of further environment variables that jobs see. */
     job_environment: z.array(jobVariable).default([]),
+    /** What job programs run in: `bwrap` is bubblewrap. */
+    sandbox: z.enum(["none", "bwrap"], '"none" or "bwrap"').default("none"),
+    /** Whether job programs in a sandbox see the network. */
+    sandbox_network: z.boolean("true or false").default(false),
+    /** Paths that job programs in a sandbox may read besides the system's. */
+    sandbox_read: z.array(localPath).default([]),
     jobs: z.strictObject({ train: job(TRAIN_COMMAND), track: job(TRACK_COMMAND) }).prefault({}),
   }).prefault({}),
   client: z.strictObject({

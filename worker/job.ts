@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { PackageType } from "../protocol/message.ts";
 import { formatMessage, logTexts, type Message, trackLogTexts } from "../protocol/message.ts";
 import { extractArchive } from "../storage/archive.ts";
+import { inSandbox, statusFromSandbox } from "./bubblewrap.ts";
 import { execute, type ExecutorOptions } from "./executor.ts";
 import { readPlan } from "./package.ts";
 import { commandFor, type ScriptLine } from "./script.ts";
@@ -30,6 +31,8 @@ export interface JobSettings extends Omit<ExecutorOptions, "killStrays"> {
   killMarked?: (mark: string) => void;
   trainCommand: readonly string[];
   trackCommand: readonly string[];
+  /** Absolute; the program that runs job programs in a sandbox of their own. Undefined to run them without. */
+  sandbox?: string | undefined;
 }
 
 /** How far a job has come, also when it is cut off; filled in while it runs. */
@@ -89,7 +92,7 @@ export async function runJob(
   if (plan.kind === "track") await job.say("INFERENCE_START");
   for (const line of plan.lines) {
     if (job.isStopping) break;
-    const run = await runLine(line, plan.folder, job);
+    const run = await runLine(line, plan.folder, { root, folder }, job);
     if (run.status === 0) progress.succeeded++;
     else if (!job.isStopping) failed.push(run);
     if (run.status !== 0 && plan.kind === "track") break;
@@ -124,12 +127,14 @@ async function unpack(input: JobInput, scratch: string, signal: AbortSignal): Pr
 
 async function runLine(
   line: ScriptLine,
-  folder: string,
+  cwd: string,
+  { root, folder }: { root: string; folder: string },
   job: JobControl,
 ): Promise<{ name: string; status: number }> {
   const { settings, say, signal } = job;
   const training = line.kind === "train";
-  const command = commandFor(line, training ? settings.trainCommand : settings.trackCommand);
+  const template = training ? settings.trainCommand : settings.trackCommand;
+  const command = inSandbox(settings.sandbox, root, folder, commandFor(line, template));
   const name = training ? line.runName : "inference";
   const tell = (message: Message): Promise<void> => say(formatMessage(message));
   await tell({ type: training ? "TRAIN_JOB_START" : "INFERENCE_JOB_START", name });
@@ -138,7 +143,8 @@ async function runLine(
   const onOutput = async (piece: string): Promise<void> => {
     for (const text of texts(piece)) await say(text);
   };
-  const status = await execute(command, folder, onOutput, signal, settings);
+  const ended = await execute(command, cwd, onOutput, signal, settings);
+  const status = settings.sandbox === undefined ? ended : statusFromSandbox(ended);
   logger.info("run {name} ended with status {status}", { name, status });
   // One that was asked to end has not failed, whatever its status.
   if (status === 0 || job.isStopping) {

@@ -8,9 +8,11 @@ import { createProgram, runProgram } from "../config/program.ts";
 import { ConfigError } from "../config/user_error.ts";
 import { removeForsaken } from "../storage/incoming.ts";
 import type { EngineSettings } from "./engine_messages.ts";
+import { type JobSandbox, makeJobSandbox } from "./bubblewrap.ts";
 import { findProgram, hostProperties, listGpus } from "./host.ts";
 import { killMarked, launchEngine, type Registered } from "./launch.ts";
 import { recoverJobs, SCRATCH_PREFIX } from "./recover.ts";
+import { jobPrograms, storageFolders } from "./permissions.ts";
 import { reportSandbox } from "./sandbox_check.ts";
 import { splitPaths, withinLimits } from "./storage_access.ts";
 
@@ -81,13 +83,17 @@ async function serve(flags: Flags): Promise<void> {
       ? "no room secret is set: whoever is in the room is served, and the signaling server is trusted"
       : "only clients that prove the room secret are served",
   );
+  let sandbox: JobSandbox | undefined;
   try {
     const { allowRead, allowWrite } = flags;
     const wanted = await engineSettings(flags, config, { scratch, incoming, jobs });
-    const settings = await withinLimits(wanted, { allowRead, allowWrite });
+    const allowed = await withinLimits(wanted, { allowRead, allowWrite });
+    sandbox = await jobSandbox(config.worker, allowed);
+    const settings = { ...allowed, jobSandbox: sandbox?.program };
     if (flags.checkSandbox) await reportSandbox(settings);
     else await launchEngine(settings, (room) => announce(room, flags));
   } finally {
+    await sandbox?.remove();
     await Deno.remove(scratch, { recursive: true });
     // They stay where there is something in them for the next worker.
     for (const path of [incoming, jobs]) await Deno.remove(path).catch(() => {});
@@ -100,6 +106,31 @@ async function resolveCommand(command: readonly string[], name: string): Promise
   const path = await findProgram(program, Deno.cwd());
   if (path === undefined) logger.warn(`"${program}" is not installed: ${name} jobs will fail`);
   return [path ?? program, ...rest];
+}
+
+/** What job programs run in; undefined when nothing is configured. Throws {@link ConfigError}: never silently without. */
+async function jobSandbox(
+  { sandbox, sandboxNetwork: network, sandboxRead: read }: Config["worker"],
+  settings: EngineSettings,
+): Promise<JobSandbox | undefined> {
+  if (sandbox === "none") return undefined;
+  const bwrap = await findProgram("bwrap", Deno.cwd());
+  if (bwrap === undefined) {
+    throw new ConfigError('[worker] sandbox is "bwrap", but bubblewrap is not installed', {
+      hint: 'install it (on Debian: apt-get install bubblewrap), or set sandbox = "none"',
+    });
+  }
+  const { scratch, jobEnvironment: environment } = settings;
+  const roots = [...storageFolders(settings), scratch, settings.incoming];
+  return await makeJobSandbox({
+    bwrap,
+    network,
+    read,
+    programs: jobPrograms(settings),
+    environment,
+    roots,
+    scratch,
+  });
 }
 
 function jobEnvironment(names: readonly string[]): Record<string, string> {

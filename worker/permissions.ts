@@ -53,10 +53,10 @@ export function storageFolders({ storage, legacyRoot }: EngineSettings): string[
   return legacyRoot === undefined ? bases : [...bases, legacyRoot];
 }
 
-/** The programs that jobs start: the sandbox around them, or else they themselves. */
-function programs({ jobSandbox, trainCommand, trackCommand }: EngineSettings): string[] {
-  const started = jobSandbox === undefined ? [trainCommand[0], trackCommand[0]] : [jobSandbox];
-  return [...new Set(started.filter((path): path is string => path !== undefined && isAbsolute(path)))];
+/** Absolute paths of the job programs that are installed. */
+export function jobPrograms({ trainCommand, trackCommand }: EngineSettings): string[] {
+  const programs = [trainCommand[0], trackCommand[0]];
+  return [...new Set(programs.filter((path): path is string => path !== undefined && isAbsolute(path)))];
 }
 
 /** The engine's permissions: base paths, scratch, the signaling host, the native addon, the job programs. */
@@ -73,7 +73,8 @@ export async function enginePermissions(settings: EngineSettings): Promise<Engin
     net: usesStores && endpoint === undefined
       ? true
       : [...new Set(endpoint === undefined ? hosts : [...hosts, endpoint])],
-    run: programs(settings),
+    // A sandbox around the job programs is started in their place.
+    run: settings.jobSandbox === undefined ? jobPrograms(settings) : [settings.jobSandbox],
     ffi: [modules],
     // The client library of object stores finds endpoint and credentials in the environment and below ~/.aws.
     env: usesStores ? STORE_VARIABLES : [],

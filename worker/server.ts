@@ -58,7 +58,16 @@ export class WorkerServer {
     this.#settings = settings;
     this.#tell = tell;
     this.#storage = new StorageConfig(settings.storage);
-    const { jobs: folder, scratch, gpus, timeLimitMs, trainCommand, trackCommand, jobEnvironment } = settings;
+    const {
+      jobs: folder,
+      scratch,
+      gpus,
+      timeLimitMs,
+      trainCommand,
+      trackCommand,
+      jobSandbox,
+      jobEnvironment,
+    } = settings;
     this.#jobs = new Jobs({
       folder,
       scratch,
@@ -67,6 +76,7 @@ export class WorkerServer {
       settings: {
         trainCommand,
         trackCommand,
+        sandbox: jobSandbox,
         environment: jobEnvironment,
         killGroup: (pid, signal) => tell({ type: "killGroup", pid, signal }),
         killMarked: (mark) => tell({ type: "killMarked", mark }),

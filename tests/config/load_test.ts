@@ -27,6 +27,9 @@ Deno.test("without any file there are defaults", () => {
       maxJobs: undefined,
       jobTimeLimit: undefined,
       jobEnvironment: JOB_ENVIRONMENT,
+      sandbox: "none",
+      sandboxNetwork: false,
+      sandboxRead: [],
       trainCommand: TRAIN_COMMAND,
       trackCommand: TRACK_COMMAND,
     },
@@ -53,6 +56,9 @@ base_path = "/data"
 [worker]
 scratch = "/scratch"
 job_environment = ["HF_HOME"]
+sandbox = "bwrap"
+sandbox_network = true
+sandbox_read = ["~/videos", "/data"]
 [worker.jobs.train]
 command = ["train", "{config}"]
 [worker.jobs.track]
@@ -78,6 +84,9 @@ ${PRODUCTION}`);
     maxJobs: undefined,
     jobTimeLimit: undefined,
     jobEnvironment: [...JOB_ENVIRONMENT, "HF_HOME"],
+    sandbox: "bwrap",
+    sandboxNetwork: true,
+    sandboxRead: ["/home/ada/videos", "/data"],
     trainCommand: ["train", "{config}"],
     trackCommand: ["track"],
   });

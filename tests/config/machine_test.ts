@@ -34,6 +34,7 @@ base_path = { darwin = "/d", linx = "/l" }
 base_path = { linux = "\${EMPTY}/c" }
 [worker]
 scratch = "~bob/scratch"
+sandbox_read = ["/a", "$GONE/x"]
 [client]
 output_dir = "\${A-B}/x"
 storage_backend = "aa"
@@ -53,8 +54,9 @@ storage_backend = "aa"
     `${file}:8:30: storage.b.base_path.linx: unknown key; did you mean "linux"?`,
     `${file}:10:15: storage.c.base_path.linux: the path "\${EMPTY}/c" uses $EMPTY, which is empty`,
     `${file}:12:1: worker.scratch: the path "~bob/scratch" begins with "~bob"; "~" stands for your own home folder only`,
-    `${file}:14:1: client.output_dir: the path "\${A-B}/x" holds "\${A-B}"; expected \${NAME}`,
-    `${file}:15:1: client.storage_backend: found "aa", expected a backend of this file: a, b, c; did you mean "a"?`,
+    `${file}:13:1: worker.sandbox_read.1: the path "$GONE/x" uses $GONE, which is not set`,
+    `${file}:15:1: client.output_dir: the path "\${A-B}/x" holds "\${A-B}"; expected \${NAME}`,
+    `${file}:16:1: client.storage_backend: found "aa", expected a backend of this file: a, b, c; did you mean "a"?`,
     'SLEAP_RTC_SIGNALING_WS is "http://***@x"; expected a URL beginning with ws:// or wss://',
     'SLEAP_RTC_SIGNALING_HTTP is "nonsense"; expected a URL beginning with http:// or https://',
     "--shared-storage-root: /gone is not a folder; is the storage mounted?",

@@ -160,3 +160,16 @@ Deno.test("the nearest word is suggested only when it is near", () => {
   assert.equal(nearest("xyz", words), undefined);
   assert.equal(nearest("storage", []), undefined);
 });
+
+Deno.test("mistakes about the sandbox of jobs are told at their place", () => {
+  assert.deepEqual(
+    mistakes(
+      '[worker]\nsandbox = "docker"\nsandbox_network = 1\nsandbox_read = ["/a", "$GONE/x", "s3://lab"]\n',
+    ),
+    [
+      'f.toml:2:1: worker.sandbox: found "docker", expected "none" or "bwrap"',
+      "f.toml:3:1: worker.sandbox_network: found 1, expected true or false",
+      'f.toml:4:1: worker.sandbox_read.2: found "s3://lab", expected a path of this machine',
+    ],
+  );
+});

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fromSource, LabProcess } from "../../scripts/local_lab.ts";
 import type { Attempt } from "../../worker/probe.ts";
+import { bwrapRuns, SKIPPED } from "../bubblewrap.ts";
 import { withTempDir } from "../examples/trainer_run.ts";
 
 const WIDENED = fileURLToPath(new URL("./widened_engine.ts", import.meta.url));
@@ -146,4 +147,18 @@ Deno.test("a worker that deno run has narrowed hands on no more than it has, and
   assert.match(stderr, new RegExp(`--allow-read=${two} --allow-write=${two} would allow it`));
   assert.match(stderr, / --allow-net=127\.0\.0\.1:8080 is missing/);
   assert.match(stderr, /^ {2}net {4}127\.0\.0\.1:8001$/m);
+});
+
+Deno.test({
+  name: `with sandbox = "bwrap" the engine may start that sandbox only, and the proof holds${SKIPPED}`,
+  ignore: !bwrapRuns,
+  fn: async () => {
+    const toml = '[worker]\nsandbox = "bwrap"\njobs.train.command = ["sh"]\n';
+    const { code, stdout, stderr } = await check(() => toml, []);
+    assert.equal(code, 0, stdout);
+    const program = /^ {2}run {4}(\/\S*\/sleap-rtc-sandbox-\w+\/job)$/m.exec(stderr)?.[1];
+    assert.ok(program, stderr);
+    await assert.rejects(Deno.stat(dirname(program)), Deno.errors.NotFound);
+    assert.match(stdout, /^ok {4}refused {3}start \/bin\/sh$/m);
+  },
 });
