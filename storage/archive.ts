@@ -1,20 +1,28 @@
 /** ZIP files from outside: everything in them is hostile until checked. Streams; never a whole file in memory. */
-import { type Entry, type FileEntry, Reader, ZipReader, ZipWriter } from "@zip-js/zip-js";
+import { Reader, ZipReader, ZipWriter } from "@zip-js/zip-js";
 import { join } from "node:path";
 import {
-  checkRelativePath,
+  ARCHIVE_LIMITS,
+  type ArchiveFile,
+  type ArchiveLimits,
+  type ArchivePlan,
+  checkEntries,
+} from "./archive_check.ts";
+import { EntryReader, release, SPARE } from "./archive_entry.ts";
+import {
   createInside,
   isInside,
   makeFolderInside,
+  type NewFile,
   PathValidationError,
 } from "./containment.ts";
 import { freeSpace, InsufficientSpaceError, isDiskFull } from "./copy.ts";
+import { Lanes } from "./lanes.ts";
 
-/** Entries of one archive; a real package has a few thousand at most. */
-const MAX_ENTRIES = 200_000;
-/** Upper bits of a Unix mode that say "symbolic link". */
-const S_IFMT = 0o170000;
-const S_IFLNK = 0o120000;
+/** Most that is read at once, in bytes: the names of {@link ARCHIVE_LIMITS} entries fit. */
+const MAX_READ = 64 * 2 ** 20;
+/** Small files written at a time; what takes long is waiting for the storage. */
+const WRITERS = 4;
 
 /** Lets zip.js read an open file at any place, so that an archive is never in memory. */
 export class FileReader extends Reader<Deno.FsFile> {
@@ -27,6 +35,7 @@ export class FileReader extends Reader<Deno.FsFile> {
   }
 
   override async readUint8Array(offset: number, length: number): Promise<Uint8Array> {
+    if (length > MAX_READ) throw new Error(`its list of entries has ${length} bytes; at most ${MAX_READ}`);
     const bytes = new Uint8Array(Math.min(length, Math.max(0, this.size - offset)));
     await this.#file.seek(offset, Deno.SeekMode.Start);
     let filled = 0;
@@ -40,15 +49,17 @@ export class FileReader extends Reader<Deno.FsFile> {
 }
 
 /**
- * Extracts a ZIP below a folder, streaming. Throws `PathValidationError` (`corrupt`, with `received` as its path) for
- * a file that is no ZIP, fails its checksums, or holds links, encrypted entries or paths that lead outside;
- * `InsufficientSpaceError` when it unpacks to more than is free.
+ * Extracts a ZIP below a folder, streaming. Throws `PathValidationError` (`corrupt`, with `received` as its path, the
+ * entry named in `detail`) for a file that is no ZIP, fails its checksums, is beyond the limits, or holds what is
+ * neither file nor folder, encrypted entries, names that lead outside or are one on some storage;
+ * `InsufficientSpaceError` when it unpacks to more than is free. What was unpacked before stays.
  */
 export async function extractArchive(
   zip: { file: Deno.FsFile; size: number },
   folder: string,
   received: string,
   signal: AbortSignal,
+  limits: ArchiveLimits = ARCHIVE_LIMITS,
 ): Promise<void> {
   const reader = new ZipReader(new FileReader(zip.file, zip.size), {
     useWebWorkers: false,
@@ -56,12 +67,9 @@ export async function extractArchive(
     signal,
   });
   try {
-    const entries = await reader.getEntries();
-    await checkEntries(entries, folder);
-    for (const entry of entries) {
-      if (entry.directory) await makeFolderInside(folder, entry.filename.replace(/\/+$/, ""));
-      else await extractFile(entry, folder, signal);
-    }
+    const plan = await checkEntries(reader.getEntriesGenerator(), zip.size, limits);
+    await checkSize(plan, zip.size, folder, limits);
+    await unpack(plan, new EntryReader(zip.file), folder, signal);
   } catch (error) {
     signal.throwIfAborted();
     // The disk's faults are not the archive's.
@@ -79,45 +87,57 @@ function isDenied(error: unknown): boolean {
   return error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable;
 }
 
-async function checkEntries(entries: readonly Entry[], folder: string): Promise<void> {
-  if (entries.length > MAX_ENTRIES) {
-    throw new Error(`it has ${entries.length} entries; at most ${MAX_ENTRIES}`);
-  }
-  const seen = new Set<string>();
-  let bytes = 0;
-  for (const entry of entries) {
-    const mode = (entry.externalFileAttributes ?? 0) >>> 16;
-    if ((mode & S_IFMT) === S_IFLNK) throw new Error(`${JSON.stringify(entry.filename)} is a link`);
-    if (entry.encrypted) throw new Error(`${JSON.stringify(entry.filename)} is encrypted`);
-    // As the disk will have it: `./a` and `a` are one file, and so are `A` and `a` where the storage folds case.
-    const name = checkRelativePath(entry.filename).join("/").normalize("NFC").toLowerCase();
-    if (!entry.directory && seen.has(name)) {
-      throw new Error(`${JSON.stringify(entry.filename)} is in it twice`);
-    }
-    seen.add(name);
-    bytes += entry.uncompressedSize;
-  }
+async function checkSize(
+  { bytes }: ArchivePlan,
+  size: number,
+  folder: string,
+  limits: ArchiveLimits,
+): Promise<void> {
   const free = await freeSpace(folder);
   if (bytes > free) throw new InsufficientSpaceError(folder, bytes, free);
+  if (bytes > limits.bytes) throw new Error(`it unpacks to ${bytes} bytes; at most ${limits.bytes}`);
+  if (bytes > limits.ratioFrom && bytes > size * limits.ratio) {
+    throw new Error(`its ${size} bytes unpack to ${bytes}, over ${limits.ratio} times as many`);
+  }
 }
 
-async function extractFile(entry: FileEntry, folder: string, signal: AbortSignal): Promise<void> {
-  const target = await createInside(folder, entry.filename, { durable: false });
-  let written = 0;
-  try {
-    const sink = new WritableStream<Uint8Array>({
-      async write(bytes): Promise<void> {
-        written += bytes.length;
-        if (written > entry.uncompressedSize) throw new Error(`${entry.filename} is larger than it says`);
-        for (let done = 0; done < bytes.length;) done += await target.file.write(bytes.subarray(done));
-      },
-    });
-    await entry.getData(sink, { signal });
-    await target.commit();
-  } catch (error) {
-    await target.discard();
-    throw error;
+/** Reads from front to back; small files are written meanwhile. */
+async function unpack(
+  plan: ArchivePlan,
+  reader: EntryReader,
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const name of plan.folders) await makeFolderInside(folder, name);
+  const knownFolders = new Map<string, Promise<string>>();
+  const fill = async (file: ArchiveFile, write: (target: NewFile) => Promise<void>): Promise<void> => {
+    const target = await createInside(folder, file.name, { durable: false, knownFolders });
+    try {
+      await write(target);
+      await target.commit();
+    } catch (error) {
+      await target.discard();
+      throw error;
+    }
+  };
+  await using writers = new Lanes(WRITERS);
+  for (const file of plan.files) {
+    signal.throwIfAborted();
+    if (EntryReader.isSmall(file)) {
+      const bytes = await reader.whole(file);
+      await writers.run(async () => {
+        await fill(file, (target) => writeAll(target.file, bytes));
+        release(bytes, SPARE);
+      });
+    } else {
+      await fill(file, (target) => reader.stream(file, (bytes) => writeAll(target.file, bytes), signal));
+    }
   }
+  await writers.done();
+}
+
+async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
 }
 
 /**
@@ -129,11 +149,7 @@ export async function packFolder(folder: string, target: string, signal: AbortSi
   const root = await Deno.realPath(folder);
   const file = await Deno.open(target, { write: true, createNew: true });
   // The archive writer must not close a file that it fails to fill.
-  const sink = new WritableStream<Uint8Array>({
-    async write(bytes): Promise<void> {
-      for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
-    },
-  });
+  const sink = new WritableStream<Uint8Array>({ write: (bytes) => writeAll(file, bytes) });
   try {
     const writer = new ZipWriter(sink, { useWebWorkers: false, level: 0, signal });
     await addFolder(writer, root, root, "");

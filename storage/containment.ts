@@ -270,25 +270,46 @@ export interface NewFile {
   discard(): Promise<void>;
 }
 
+/** True paths of folders below one root that were made and checked, by relative path. */
+export type KnownFolders = Map<string, Promise<string>>;
+
+function makeFoldersOnce(
+  root: string,
+  components: readonly string[],
+  received: string,
+  known: KnownFolders | undefined,
+): Promise<string> {
+  const relative = components.join("/");
+  const folder = known?.get(relative) ?? makeFolders(root, components, received);
+  known?.set(relative, folder);
+  return folder;
+}
+
 /**
  * Begins a new file below the root, in folders that are made as needed. It is written under a temporary name in the
  * target's folder (DESIGN.md, decision 5). `durable: false` skips the flush to disk, for scratch files that a crash may
- * take. Throws {@link PathValidationError}.
+ * take. `knownFolders`, one for all calls with a root, spares making and checking the folders again; the file is
+ * checked to lie in its folder all the same. Throws {@link PathValidationError}.
  */
 export async function createInside(
   root: string,
   relative: string,
-  { mode = 0o644, durable = true }: { mode?: number; durable?: boolean } = {},
+  { mode = 0o644, durable = true, knownFolders }: {
+    mode?: number;
+    durable?: boolean;
+    knownFolders?: KnownFolders;
+  } = {},
 ): Promise<NewFile> {
   const components = checkRelativePath(relative);
   const name = components.at(-1);
   if (name === undefined) throw new PathValidationError("outside", relative, "it names no file");
-  const folder = await makeFolders(root, components.slice(0, -1), relative);
+  const folder = await makeFoldersOnce(root, components.slice(0, -1), relative, knownFolders);
   const path = join(folder, name);
   const temporary = join(folder, `.partial-${crypto.randomUUID()}`);
   // `createNew` is O_EXCL: it fails on whatever stands there, links included.
   const file = await Deno.open(temporary, { write: true, createNew: true, mode });
-  if (!await liesAt(await file.stat(), temporary)) {
+  const info = await file.stat();
+  if (!await liesAt(info, temporary)) {
     await removeStray(file, temporary);
     file.close();
     throw new PathValidationError("outside", relative, `${folder} was replaced while a file was made in it`);
@@ -305,8 +326,7 @@ export async function createInside(
       if (durable) await file.sync();
       try {
         await Deno.rename(temporary, path);
-        const arrived = await liesAt(await file.stat(), path);
-        if (!arrived) {
+        if (!await liesAt(info, path)) {
           throw new PathValidationError(
             "outside",
             relative,

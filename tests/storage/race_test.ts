@@ -31,10 +31,11 @@ async function readOne(root: string, relative: string, counts: Counts): Promise<
   }
 }
 
-/** Writes a file into a folder that is swapped with a link meanwhile. */
+/** Writes a file into a folder that is swapped with a link meanwhile, every other one without a look at the folder. */
 async function writeOne(root: string, index: number, counts: Counts): Promise<void> {
+  const knownFolders = new Map(index % 2 === 0 ? [["folder", Promise.resolve(join(root, "folder"))]] : []);
   try {
-    const target = await createInside(root, `folder/new-${index % 100}`, { durable: false });
+    const target = await createInside(root, `folder/new-${index % 100}`, { durable: false, knownFolders });
     try {
       await target.file.write(new TextEncoder().encode("written"));
       await target.commit();
