@@ -25,12 +25,12 @@ function runNameOf(config: string): string {
  * An argument taken from a package must not reach outside its folder, nor pass for an option where a value is meant.
  * Throws {@link PackageError}.
  */
-function checkArgument(text: string, line: number): void {
+function checkArgument(text: string, where: string): void {
   // `a=b=/x`, `-o/x`: wherever a path may begin, and wherever a step may stand.
   const starts = [text, text.replace(/^-+[A-Za-z]/, ""), ...text.split("=")];
   const leavesFolder = starts.some((part) => /^([\\/~]|[A-Za-z]:[\\/])/.test(part));
   if (leavesFolder || text.split(/[\\/=]/).some((part) => part.replace(/^-+[A-Za-z]/, "") === "..")) {
-    throw new PackageError(`line ${line} of the script: "${text}" leads out of the package's folder`);
+    throw new PackageError(`${where}: "${text}" leads out of the package's folder`);
   }
 }
 
@@ -45,14 +45,21 @@ export function parseTrainScript(script: string): ScriptLine[] {
       /^(["'])(.*)\1$/,
       "$2",
     );
-    if (config === undefined) return [];
-    checkArgument(config, index + 1);
-    const runName = runNameOf(config);
-    if (config.startsWith("-") || !RUN_NAME.test(runName)) {
-      throw new PackageError(`line ${index + 1} of the script: "${config}" cannot name a training run`);
-    }
-    return [{ kind: "train", config, runName }];
+    return config === undefined ? [] : [trainLine(config, `line ${index + 1} of the script`)];
   });
+}
+
+/**
+ * The training run of a configuration, a path relative to the package. `where` it was found is for errors. Throws
+ * {@link PackageError} for one outside the package or a name that cannot be a folder's.
+ */
+export function trainLine(config: string, where: string): ScriptLine {
+  checkArgument(config, where);
+  const runName = runNameOf(config);
+  if (config.startsWith("-") || !RUN_NAME.test(runName)) {
+    throw new PackageError(`${where}: "${config}" cannot name a training run`);
+  }
+  return { kind: "train", config, runName };
 }
 
 /**
@@ -64,7 +71,7 @@ export function parseTrackScript(script: string): ScriptLine[] {
     const rest = /^\s*sleap-nn\s+track\s+(.*)$/.exec(line)?.[1];
     if (rest === undefined) return [];
     const words = rest.split(/\s+/).filter((word) => word !== "");
-    for (const word of words) checkArgument(word, index + 1);
+    for (const word of words) checkArgument(word, `line ${index + 1} of the script`);
     return [{ kind: "track", arguments: words }];
   });
 }

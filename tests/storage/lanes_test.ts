@@ -7,7 +7,7 @@ Deno.test("lanes: no more at a time than there are, and done waits for all", asy
   for (let index = 0; index < 20; index++) {
     await lanes.run(async () => {
       most = Math.max(most, ++running);
-      for (let turn = 0; turn <= index % 4; turn++) await Promise.resolve();
+      for (let turn = 0; turn <= index % 4; turn++) await new Promise((resolve) => setTimeout(resolve));
       running--;
       ended++;
     });

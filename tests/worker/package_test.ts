@@ -74,6 +74,49 @@ Deno.test("package: without a script both names are told; a huge one is no scrip
     },
   ));
 
+const CONFIG = "data_config: {}\nmodel_config: {}\ntrainer_config: {}\n";
+
+for (
+  const [name, files, folder, runs] of [
+    [
+      "labels and configurations, each a run, in the order of their names",
+      { "labels.v001.slp": "", "b.centroid.yaml": CONFIG, "a.instance.yml": CONFIG, "notes.yaml": "by: me" },
+      "",
+      ["a.instance", "b.centroid"],
+    ],
+    [
+      "the same in a folder, with earlier results beside",
+      { "pkg/x.pkg.slp": "", "pkg/a.yaml": CONFIG, "pkg/models/a/training_config.yaml": CONFIG },
+      "pkg",
+      ["a"],
+    ],
+    ["a script wins", { "x.slp": "", "b.yaml": CONFIG, "train-script.sh": TRAIN }, "", ["a"]],
+  ] as const
+) {
+  Deno.test(`package without a script: ${name}`, () =>
+    withFiles(files, async (dir) => {
+      const plan = await readPlan(dir, "pkg", "train");
+      assert.deepEqual([plan.kind, plan.folder], ["train", join(dir, folder)]);
+      assert.deepEqual(plan.lines.map((line) => line.kind === "train" && line.runName), runs);
+    }));
+}
+
+for (
+  const [name, files, text] of [
+    ["no labels", { "a.yaml": CONFIG }, /No train-script.sh or track-script.sh found/],
+    ["no configuration", { "x.slp": "", "a.yaml": "by: me" }, /No train-script.sh or track-script.sh found/],
+    ["a huge configuration", { "x.slp": "", "a.yaml": CONFIG + "#".repeat(2 ** 20) }, /no script or config/],
+    ["a name that no run can have", { "x.slp": "", "$(id).yaml": CONFIG }, /cannot name a training run/],
+  ] as const
+) {
+  Deno.test(`package without a script, refused: ${name}`, () =>
+    withFiles(files, async (dir) => {
+      await assert.rejects(readPlan(dir, "pkg"), (error) => {
+        return error instanceof PackageError && text.test(error.message);
+      });
+    }));
+}
+
 function result(fields: Partial<JobResult>): JobResult {
   return { kind: "train", models: undefined, predictions: [], failed: [], runs: 1, ...fields };
 }
