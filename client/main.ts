@@ -1,17 +1,19 @@
 /** The client's command line. */
 import type { Command } from "commander";
-import { dirname, join, resolve } from "node:path";
-import { loadConfig } from "../config/load.ts";
+import { dirname, resolve } from "node:path";
+import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { createProgram, ExitCode, runProgram } from "../config/program.ts";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
 import { closeLibrary } from "../rtc/peer.ts";
+import { makePackage } from "./bare_labels.ts";
 import { WORKER_HEADING, workerRow } from "./choose_worker.ts";
 import { addConfigCommands } from "./config_command.ts";
 import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
 import { examine, findingLine } from "./doctor.ts";
-import { runClientJob } from "./job.ts";
+import { areLabels, checkPackage } from "./given_package.ts";
+import { type JobRequest, runClientJob } from "./job.ts";
 import { addJobCommands } from "./job_commands.ts";
 import { withWorker } from "./with_worker.ts";
 import { enterRoom, listWorkers } from "./room.ts";
@@ -33,6 +35,8 @@ const EXAMPLES = `  Train on the worker that printed a session string:
     sleap-rtc-client train training.zip --session-string sleap-session:eyJy...
   The same with a folder in which the package lies unpacked; its results come into it:
     sleap-rtc-client train training --session-string sleap-session:eyJy...
+  Labels and configurations of sleap-nn instead of a package, each configuration a run:
+    sleap-rtc-client train labels.pkg.slp centroid.yaml centered_instance.yaml --session-string sleap-session:eyJy...
   Train on the best worker of a room, results into a folder of their own:
     sleap-rtc-client train training.zip --room-id 1a2b3c4d --token 5e6f70 --auto-select --output-dir results
   See who is there:
@@ -49,10 +53,14 @@ Examples:
   sleap-rtc-client config suggest /Volumes/lab/alice/training.zip --session-string sleap-session:eyJy...`;
 
 function jobCommand(program: Command, kind: PackageType, description: string): void {
-  withRoomOptions(
-    program.command(kind).argument("<package>", "the package: a .zip file, or the folder it was unpacked to")
-      .description(description),
-  )
+  const command = program.command(kind).argument(
+    "<package>",
+    "the package: a .zip file, or the folder it was unpacked to",
+  ).description(description);
+  if (kind === "train") {
+    command.argument("[configs...]", "sleap-nn configurations to train, where the package is a .slp file");
+  }
+  withRoomOptions(command)
     .option("--worker-id <id>", "this worker of the room")
     .option(
       "--auto-select",
@@ -66,50 +74,10 @@ function jobCommand(program: Command, kind: PackageType, description: string): v
       "--shared-storage-root <folder>",
       "one shared folder, the backend `default`; also SHARED_STORAGE_ROOT",
     )
-    .action((packagePath: string, flags: JobFlags) => submitJob(kind, packagePath, flags));
-}
-
-/** The script that makes a folder a package. */
-const SCRIPTS: Readonly<Record<PackageType, string>> = { train: "train-script.sh", track: "track-script.sh" };
-
-/** The package's absolute path, and whether it is a folder. Throws {@link ConfigError} for what is no package. */
-async function checkPackage(
-  path: string,
-  kind: PackageType,
-): Promise<{ packagePath: string; script: string | undefined }> {
-  const info = await Deno.stat(path).catch((error: unknown) => {
-    throw new ConfigError(`cannot read the package ${path}: ${errorText(error)}`, { cause: error });
-  });
-  const packagePath = resolve(path);
-  if (!info.isDirectory) {
-    await checkArchive(path);
-    return { packagePath, script: undefined };
-  }
-  const script = SCRIPTS[kind];
-  const found = await Deno.stat(join(packagePath, script)).catch(() => undefined);
-  if (found?.isFile) return { packagePath, script };
-  throw new ConfigError(`${path} is not a package: expected ${script} in this folder, which is not there`, {
-    hint: 'export one from SLEAP ("Export Training Job Package…"), and unpack it or give the .zip file',
-  });
-}
-
-/** Throws {@link ConfigError} unless it is a ZIP file. */
-async function checkArchive(path: string): Promise<void> {
-  let file: Deno.FsFile;
-  try {
-    file = await Deno.open(path, { read: true });
-  } catch (error) {
-    throw new ConfigError(`cannot read the package ${path}: ${errorText(error)}`, { cause: error });
-  }
-  using opened = file;
-  const { size } = await opened.stat();
-  const head = new Uint8Array(2);
-  await opened.read(head);
-  if (/\.zip$/i.test(path) && head[0] === 0x50 && head[1] === 0x4b) return;
-  throw new ConfigError(
-    `${path} is not a package: expected a .zip file or a folder, found a file of ${size} bytes that is not a ZIP`,
-    { hint: 'export one from SLEAP ("Export Training Job Package…")' },
-  );
+    .action(() => {
+      const [packagePath = "", ...configs] = command.args;
+      return submitJob(kind, packagePath, configs, command.opts<JobFlags>());
+    });
 }
 
 /** The output folder, made if need be. Throws {@link ConfigError} when it cannot be written to. */
@@ -122,23 +90,46 @@ async function makeOutputDir(path: string): Promise<string> {
   }
 }
 
-async function submitJob(kind: PackageType, path: string, flags: JobFlags): Promise<void> {
+async function submitJob(
+  kind: PackageType,
+  path: string,
+  configs: readonly string[],
+  flags: JobFlags,
+): Promise<void> {
   checkRoom(flags);
   await configureLog(flags);
   const config = loadConfig(flags);
-  const { packagePath, script } = await checkPackage(path, kind);
-  const home = script === undefined ? dirname(packagePath) : packagePath;
+  const given = await areLabels(path, kind, configs) ? undefined : await checkPackage(path, kind);
+  const home = given?.script === undefined ? dirname(resolve(path)) : given.packagePath;
   const outputDir = await makeOutputDir(flags.outputDir ?? config.client.outputDir ?? home);
+  if (given) return void await submitPackage({ ...given, kind, outputDir }, config, flags);
+  const made = await makePackage(path, configs, outputDir);
+  try {
+    const labelsPackage = { packagePath: made.folder, script: made.script, kind, outputDir };
+    // A job that was left may still read it.
+    if (await submitPackage(labelsPackage, config, flags)) await made.removeAll();
+    else console.error(`the package that was made of the labels stays in ${made.folder}`);
+  } catch (error) {
+    const left = await made.remove();
+    if (left !== undefined) console.error(`warning: there are further files in ${left}; it is kept`);
+    throw error;
+  }
+}
+
+/** Whether the job has ended, and not been left. Throws {@link ExitCode} when it failed. */
+async function submitPackage(
+  job: Pick<JobRequest, "packagePath" | "script" | "kind" | "outputDir">,
+  config: Config,
+  flags: JobFlags,
+): Promise<boolean> {
+  let hasEnded = false;
   const screen = flags.json ? jsonScreen() : textScreen();
   for (const text of config.notices) screen.show({ event: "info", text });
   await interruptible(screen, "the worker ends the job", async (signal) => {
     const summary = await runClientJob(
       {
         ...flags,
-        kind,
-        packagePath,
-        script,
-        outputDir,
+        ...job,
         storageBackend: flags.storageBackend ?? config.client.storageBackend,
         userSubdir: flags.userSubdir ?? config.client.userSubdir,
       },
@@ -149,9 +140,11 @@ async function submitJob(kind: PackageType, path: string, flags: JobFlags): Prom
     screen.close();
     // A job that was left is neither a success nor a failure yet.
     if (!summary) return;
+    hasEnded = true;
     screen.show({ event: "summary", summary });
     if (!summary.ok) throw new ExitCode(1);
   });
+  return hasEnded;
 }
 
 async function showWorkers(flags: CommonFlags): Promise<void> {

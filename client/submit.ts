@@ -117,9 +117,9 @@ async function submitInPlace(submission: Submission, backend: string, made: Made
 }
 
 /** Where results are: our worker writes to the output folder, a Python one beside the package (PROTOCOL.md 13.3). */
-function resultFolders({ isOurs }: Submission, output: string, packagePath: string): string[] {
+function resultFolders({ isOurs, script }: Submission, output: string, packagePath: string): string[] {
   if (isOurs) return [join(output, "models")];
-  const stem = basename(packagePath).replace(/\.zip$/i, "");
+  const stem = script === undefined ? basename(packagePath).replace(/\.zip$/i, "") : "";
   return [join(dirname(packagePath), stem, "models"), join(output, "models")];
 }
 
