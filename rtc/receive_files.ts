@@ -286,7 +286,7 @@ class NoSpaceError extends TransferError {
   constructor(root: string, { bytes, purpose }: FilesOffer, cause: unknown) {
     super(`the disk has no space for the ${(bytes / 1e6).toFixed(1)} MB that were to come to ${root}`, {
       hint: purpose === "results"
-        ? "make space there; the worker keeps the results, and its log says where"
+        ? "make space there; the worker keeps the results, which `attach` brings home"
         : "make space there, or choose a folder of another disk",
       cause,
     });
