@@ -6,7 +6,6 @@ import { configureLog } from "../config/log.ts";
 import { createProgram, ExitCode, runProgram } from "../config/program.ts";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
-import { closeLibrary } from "../rtc/peer.ts";
 import { makePackage } from "./bare_labels.ts";
 import { WORKER_HEADING, workerRow } from "./choose_worker.ts";
 import { addConfigCommands } from "./config_command.ts";
@@ -15,7 +14,7 @@ import { examine, findingLine } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
 import { type JobRequest, runClientJob } from "./job.ts";
 import { addJobCommands } from "./job_commands.ts";
-import { withWorker } from "./with_worker.ts";
+import { closeConnections, withWorker } from "./with_worker.ts";
 import { enterRoom, listWorkers } from "./room.ts";
 import { addStorageCommands } from "./storage_command.ts";
 import { suggestBackends, suggestionToml } from "./suggest.ts";
@@ -219,6 +218,6 @@ function createCommand(): Command {
 
 if (import.meta.main) {
   const code = await runProgram(createCommand(), Deno.args);
-  closeLibrary();
+  closeConnections();
   Deno.exit(code);
 }

@@ -2,12 +2,27 @@ import type { Config } from "../config/load.ts";
 import { deletePeer, type RoomKey, type SignalingClient } from "../signaling/client.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { NoWorkerError, workerInfo } from "./choose_worker.ts";
-import { type Connection, connectTo } from "./connect.ts";
+import type { Connection } from "./connect.ts";
 import { backendOrder } from "./plan.ts";
 import { type ChoiceFlags, chooseWorker, enterRoom, type RoomFlags } from "./room.ts";
 import type { Screen } from "./screen.ts";
 
 const NO_SECRET = "no room secret is set: the signaling server is trusted to lead to the worker itself";
+
+/** Ends the native library's threads, once it was loaded. */
+let endLibrary = (): void => {};
+
+/** The last call of a program that may have connected to workers. */
+export function closeConnections(): void {
+  endLibrary();
+}
+
+/** What speaks WebRTC, and the native library with it, are loaded only by the commands that connect. */
+async function loadConnections(): Promise<typeof import("./connect.ts")> {
+  const [{ closeLibrary }, module] = await Promise.all([import("../rtc/peer.ts"), import("./connect.ts")]);
+  endLibrary = closeLibrary;
+  return module;
+}
 
 /** Where a worker stands and what it has. */
 export interface Target {
@@ -27,7 +42,11 @@ export async function withWorker<Result>(
   signal: AbortSignal,
   body: (connection: Connection, target: Target) => Promise<Result>,
 ): Promise<Result> {
-  const { signaling, worker } = await enterRoom(config, flags, signal);
+  // Loaded while the server answers. What fails there is met below.
+  const entering = enterRoom(config, flags, signal);
+  const loading = loadConnections();
+  loading.catch(() => {});
+  const { signaling, worker } = await entering;
   let connection: Connection | undefined;
   try {
     const wanted = backendOrder(StorageConfig.fromConfig(config), flags.storageBackend);
@@ -48,6 +67,7 @@ export async function withWorker<Result>(
       purpose,
       onInfo,
     };
+    const { connectTo } = await loading;
     connection = await connectTo(signaling, target.peerId, options, signal);
     return await body(connection, target);
   } finally {

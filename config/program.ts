@@ -1,7 +1,7 @@
 /** What the three command lines have in common. */
 import { Command, CommanderError } from "commander";
-import manifest from "../deno.json" with { type: "json" };
 import { ConfigError, errorText, UserError } from "./user_error.ts";
+import { versionText } from "./version.ts";
 
 /** Exit code for a command line that is not understood. */
 const USAGE = 2;
@@ -10,7 +10,7 @@ const USAGE = 2;
 export function createProgram(name: string, description: string, examples: string): Command {
   return new Command(name)
     .description(description)
-    .version(manifest.version)
+    .version(versionText(name))
     .allowExcessArguments(false)
     .showHelpAfterError("hint: see --help")
     .addHelpText("after", `\nExamples:\n${examples}`)

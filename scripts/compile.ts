@@ -1,28 +1,60 @@
 /**
- * Builds the three binaries into `dist/`, for this machine or another: `deno task compile [--target TRIPLE]`.
- * All arguments go on to `deno compile`.
+ * Builds the three binaries, with their checksums, into `dist/`: for this machine, or for others.
+ *
+ *     deno task compile [--target PLATFORM|all]... [--output FOLDER]
  */
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { compileProgram } from "./binary.ts";
+import { stopBundler } from "./bundle.ts";
 import { PROGRAMS } from "./programs.ts";
+import { findTarget, type Target, TARGETS } from "./targets.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-for (const { name, entry, permissions, include } of PROGRAMS) {
-  const included = include.flatMap((path) => ["--include", path]);
-  const args = [
-    "compile",
-    "--quiet",
-    ...permissions,
-    ...included,
-    ...Deno.args,
-    "--output",
-    `dist/${name}`,
-    entry,
-  ];
-  const { code } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).spawn().status;
-  if (code !== 0) {
-    console.error(`error: ${name} could not be compiled`);
-    Deno.exit(code);
+function parse(args: readonly string[]): { targets: (Target | undefined)[]; output: string } {
+  const { values } = parseArgs({
+    args: args[0] === "--" ? args.slice(1) : [...args],
+    options: {
+      target: { type: "string", multiple: true },
+      output: { type: "string", default: join(ROOT, "dist") },
+    },
+  });
+  const targets = values.target?.flatMap((name) => name === "all" ? TARGETS : [findTarget(name)]);
+  return { targets: targets ?? [undefined], output: resolve(values.output) };
+}
+
+/** `SHA256SUMS`, as `sha256sum --check` reads it. */
+async function writeChecksums(folder: string, files: readonly string[]): Promise<void> {
+  const lines = await Array.fromAsync(files, async (name) => {
+    const digest = await crypto.subtle.digest("SHA-256", await Deno.readFile(join(folder, name)));
+    return `${new Uint8Array(digest).toHex()}  ${name}\n`;
+  });
+  await Deno.writeTextFile(join(folder, "SHA256SUMS"), lines.join(""));
+}
+
+async function main(): Promise<void> {
+  const { targets, output } = parse(Deno.args);
+  await Deno.mkdir(output, { recursive: true });
+  const files: string[] = [];
+  for (const target of targets) {
+    for (const program of PROGRAMS) {
+      // Those for this machine bear the plain name.
+      const name = target ? `${program.name}-${target.platform}${target.suffix}` : program.name;
+      const { file } = await compileProgram(program, target, join(output, name));
+      files.push(name);
+      console.log(file);
+    }
   }
-  console.log(`dist/${name}`);
+  await writeChecksums(output, files);
+}
+
+try {
+  await main();
+} catch (error) {
+  console.error(`error: ${error instanceof Error ? error.message : error}`);
+  Deno.exit(1);
+} finally {
+  await stopBundler();
 }

@@ -1,5 +1,5 @@
 /** A signaling server, workers and clients as separate processes on this machine; for the demo, benchmarks and tests. */
-import { runArguments } from "./programs.ts";
+import { programOf, runArguments } from "./programs.ts";
 import { TextLineStream } from "./text_lines.ts";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,9 +19,17 @@ export interface ProcessOptions {
   onLine?: (line: string) => void;
 }
 
+/** The command that runs a program, by its entry point. */
+export type Programs = (entry: string) => string[];
+
 /** The command that runs a program from source, from any folder. */
 export function fromSource(entry: string): string[] {
   return [Deno.execPath(), ...runArguments(entry).with(-1, join(ROOT, entry))];
+}
+
+/** The commands that run the binaries in a folder. */
+export function fromBinaries(folder: string): Programs {
+  return (entry) => [join(folder, programOf(entry).name)];
 }
 
 /** Settings of this project must not leak in from whoever runs the lab. */
@@ -173,9 +181,10 @@ function signalingServer(
   wsPort: string,
   args: readonly string[] = [],
   options: ProcessOptions = {},
+  programs: Programs = fromSource,
 ): LabProcess {
   const ports = ["--host", "127.0.0.1", "--http-port", httpPort, "--ws-port", wsPort, "--json"];
-  return new LabProcess([...fromSource("signaling/main.ts"), ...ports, ...args], options);
+  return new LabProcess([...programs("signaling/main.ts"), ...ports, ...args], options);
 }
 
 /** The processes of one lab; stop it, or they stay. */
@@ -186,9 +195,16 @@ export class LocalLab {
   readonly wsUrl: string;
   readonly #processes: LabProcess[] = [];
   #signaling: LabProcess;
+  readonly #programs: Programs;
   #configs = 0;
 
-  private constructor(folder: string, signaling: LabProcess, urls: { http: string; websocket: string }) {
+  private constructor(
+    folder: string,
+    programs: Programs,
+    signaling: LabProcess,
+    urls: { http: string; websocket: string },
+  ) {
+    this.#programs = programs;
     this.folder = folder;
     this.#signaling = signaling;
     this.httpUrl = urls.http;
@@ -201,10 +217,11 @@ export class LocalLab {
     folder: string,
     args: readonly string[] = [],
     options: ProcessOptions = {},
+    programs: Programs = fromSource,
   ): Promise<LocalLab> {
-    const signaling = signalingServer("0", "0", args, options);
+    const signaling = signalingServer("0", "0", args, options, programs);
     const line = await signaling.line(/"listening"/);
-    return new LocalLab(folder, signaling, JSON.parse(line));
+    return new LocalLab(folder, programs, signaling, JSON.parse(line));
   }
 
   /** Kills the signaling server and starts another one at its ports, which knows nothing of the first one's rooms. */
@@ -212,7 +229,7 @@ export class LocalLab {
     this.#signaling.kill("SIGKILL");
     await this.#signaling.exited();
     const [http, websocket] = [this.httpUrl, this.wsUrl].map((url) => new URL(url).port);
-    this.#signaling = signalingServer(http!, websocket!);
+    this.#signaling = signalingServer(http!, websocket!, [], {}, this.#programs);
     this.#processes.push(this.#signaling);
     await this.#signaling.line(/"listening"/);
   }
@@ -248,7 +265,7 @@ export class LocalLab {
   ): Promise<WorkerHandle> {
     const config = await this.writeConfig(toml);
     const process = this.spawn(
-      [...fromSource("worker/main.ts"), "--config", config, "--json", ...args],
+      [...this.#programs("worker/main.ts"), "--config", config, "--json", ...args],
       { ...options, env: { ...this.environment, ...options.env } },
     );
     const { session, room_id, token, peer_id } = JSON.parse(await process.line(/"event":"registered"/));
@@ -260,17 +277,7 @@ export class LocalLab {
     const config = await this.writeConfig(toml);
     const [command = "", ...rest] = args;
     return this.spawn(
-      [
-        Deno.execPath(),
-        "run",
-        "-A",
-        join(ROOT, "client/main.ts"),
-        command,
-        "--config",
-        config,
-        "--json",
-        ...rest,
-      ],
+      [...this.#programs("client/main.ts"), command, "--config", config, "--json", ...rest],
       { ...options, env: { ...this.environment, ...options.env } },
     );
   }

@@ -1,4 +1,7 @@
-/** The three programs and the permissions each is given, from source and compiled. */
+/**
+ * The three programs and the permissions each is given, from source and compiled. Paths, hosts and variables that only
+ * the configuration names cannot be listed here; the worker narrows them for its engine when it starts.
+ */
 
 /** One program. */
 export interface Program {
@@ -8,8 +11,10 @@ export interface Program {
   entry: string;
   /** Permission flags of `deno run` and `deno compile`. */
   permissions: readonly string[];
-  /** Modules that are loaded as Web Workers, which a compiled program must be told of. */
-  include: readonly string[];
+  /** Entry points of its Web Workers, which a compiled program must be told of. */
+  workers: readonly string[];
+  /** Whether it loads the native WebRTC library. */
+  hasAddon: boolean;
 }
 
 /** In the order in which they are built. */
@@ -22,10 +27,11 @@ export const PROGRAMS: readonly Program[] = [
       "--allow-write",
       "--allow-net",
       "--allow-env",
-      "--allow-sys",
+      "--allow-sys=homedir,statfs,osRelease",
       "--allow-ffi",
     ],
-    include: [],
+    workers: [],
+    hasAddon: true,
   },
   {
     // The launcher hands on to the sandboxed engine no more than it has itself.
@@ -36,23 +42,30 @@ export const PROGRAMS: readonly Program[] = [
       "--allow-write",
       "--allow-net",
       "--allow-env",
-      "--allow-sys",
+      "--allow-sys=homedir,statfs,osRelease,hostname,uid",
       "--allow-ffi",
       "--allow-run",
     ],
-    include: ["worker/engine.ts"],
+    workers: ["worker/engine.ts"],
+    hasAddon: true,
   },
   {
     name: "sleap-rtc-signaling",
     entry: "signaling/main.ts",
-    permissions: ["--allow-net", "--allow-env"],
-    include: [],
+    permissions: ["--allow-net", "--allow-env=SLEAP_RTC_ICE_CREDENTIAL,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE"],
+    workers: [],
+    hasAddon: false,
   },
 ];
 
-/** Arguments of `deno` that run a program from source. */
-export function runArguments(entry: string): string[] {
+/** The program with that entry point. Throws for any other. */
+export function programOf(entry: string): Program {
   const program = PROGRAMS.find((each) => each.entry === entry);
   if (!program) throw new Error(`${entry} is none of the programs`);
-  return ["run", ...program.permissions, entry];
+  return program;
+}
+
+/** Arguments of `deno` that run a program from source. */
+export function runArguments(entry: string): string[] {
+  return ["run", ...programOf(entry).permissions, entry];
 }

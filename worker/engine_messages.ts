@@ -41,6 +41,8 @@ export interface EngineSettings {
   /** GPU and host facts for the registration (PROTOCOL.md section 5.1). */
   properties: Readonly<Record<string, unknown>>;
   log: LogOptions;
+  /** Absolute file that a compiled program's native library was unpacked to; undefined where Deno finds it. */
+  addon?: string | undefined;
 }
 
 /** From the launcher to the engine. */
@@ -52,6 +54,8 @@ export type ToEngine =
 
 /** From the engine to the launcher. */
 export type FromEngine =
+  /** The native library is in memory: its file may go. */
+  | { type: "loaded" }
   | { type: "registered"; session: string; roomId: string; token: string; peerId: string }
   /** The sandbox may not signal processes; the launcher does it for the jobs that the engine started. */
   | { type: "killGroup"; pid: number; signal: "SIGINT" | "SIGTERM" | "SIGKILL" }

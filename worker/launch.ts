@@ -2,6 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import { onStopSignal } from "../config/program.ts";
 import { errorText, UserError } from "../config/user_error.ts";
+import { unpackAddon, UNPACKS_ADDON } from "../rtc/addon.ts";
 import { JOB_MARK } from "./worker_job.ts";
 import type { EngineFailure, EngineSettings, FromEngine, ToEngine } from "./engine_messages.ts";
 import {
@@ -22,7 +23,7 @@ export type Registered = Extract<FromEngine, { type: "registered" }>;
 
 /** An engine that has not begun; `permissions` are exactly what it may do. */
 export function createEngine(permissions: EnginePermissions): Worker {
-  return new Worker(new URL("./engine.ts", import.meta.url), {
+  return new Worker(new URL(Deno.build.standalone ? "./engine.js" : "./engine.ts", import.meta.url), {
     type: "module",
     name: "engine",
     deno: { permissions: workerPermissions(permissions) },
@@ -75,9 +76,11 @@ export async function killMarked(mark: string): Promise<void> {
  * Runs the engine until Ctrl-C or until it stops by itself. Throws {@link UserError} when it stopped by an error.
  */
 export async function launchEngine(
-  settings: EngineSettings,
+  wanted: EngineSettings,
   onRegistered: (room: Registered) => void,
 ): Promise<void> {
+  const addon = UNPACKS_ADDON ? unpackAddon() : undefined;
+  const settings = { ...wanted, addon: addon?.path };
   const engine = createEngine(await grantPermissions(settings));
   const post = (message: ToEngine): void => engine.postMessage(message);
   const running = new Set<number>();
@@ -98,6 +101,7 @@ export async function launchEngine(
       });
       engine.onmessage = ({ data }: MessageEvent<FromEngine>) => {
         if (data.type === "registered") onRegistered(data);
+        else if (data.type === "loaded") addon?.remove();
         else if (data.type === "killGroup") killGroup(data.pid, data.signal);
         else if (data.type === "killMarked") void killMarked(data.mark);
         else if (data.type === "group" && data.isRunning) running.add(data.pid);
@@ -115,6 +119,7 @@ export async function launchEngine(
     clearTimeout(limit);
     release();
     engine.terminate();
+    addon?.remove();
     for (const pid of running) killGroup(pid, "SIGKILL");
   }
 }

@@ -1,8 +1,9 @@
 /** What the sandboxed engine may do, worked out from its settings. */
 import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isS3Path } from "../config/schema.ts";
+import { EMBEDDED_ADDON } from "../rtc/addon.ts";
 import type { EngineSettings } from "./engine_messages.ts";
 
 /** One kind of Deno permission: all of it, or what it is narrowed to. */
@@ -62,20 +63,21 @@ export function jobPrograms({ trainCommand, trackCommand }: EngineSettings): str
 /** The engine's permissions: base paths, scratch, the signaling host, the native addon, the job programs. */
 export async function enginePermissions(settings: EngineSettings): Promise<EnginePermissions> {
   const usesStores = settings.storage.some(({ basePath }) => isS3Path(basePath));
-  const { scratch, incoming, jobs } = settings;
+  const { scratch, incoming, jobs, addon } = settings;
   const writable = await truePaths([...storageFolders(settings), scratch, incoming, jobs]);
   const modules = fileURLToPath(new URL("../node_modules", import.meta.url));
+  const library = Deno.build.standalone ? dirname(addon ?? EMBEDDED_ADDON) : modules;
   const endpoint = usesStores ? storeEndpoint() : undefined;
   const hosts = [hostOf(settings.signalingHttp), hostOf(settings.signalingWebsocket)];
   return {
-    read: [...writable, ...(usesStores ? [join(homedir(), ".aws")] : []), modules, ...SYSTEM_FILES],
+    read: [...writable, ...(usesStores ? [join(homedir(), ".aws")] : []), library, ...SYSTEM_FILES],
     write: writable,
     net: usesStores && endpoint === undefined
       ? true
       : [...new Set(endpoint === undefined ? hosts : [...hosts, endpoint])],
     // A sandbox around the job programs is started in their place.
     run: settings.jobSandbox === undefined ? jobPrograms(settings) : [settings.jobSandbox],
-    ffi: [modules],
+    ffi: [library],
     // The client library of object stores finds endpoint and credentials in the environment and below ~/.aws.
     env: usesStores ? STORE_VARIABLES : [],
     // Free space is asked for before anything is unpacked.

@@ -1,6 +1,7 @@
 /** `--check-sandbox`: whether the engine's sandbox holds on this machine, tried by the engine itself. */
 import { ExitCode } from "../config/program.ts";
 import { UserError } from "../config/user_error.ts";
+import { unpackAddon, UNPACKS_ADDON } from "../rtc/addon.ts";
 import type { EngineSettings, FromEngine, ToEngine } from "./engine_messages.ts";
 import { createEngine, grantPermissions } from "./launch.ts";
 import type { EnginePermissions } from "./permissions.ts";
@@ -38,7 +39,9 @@ export async function probeEngine(
 
 /** Tries, and tells on stdout; ends with exit code 1 when anything came out otherwise than it must. */
 export async function reportSandbox(settings: EngineSettings): Promise<void> {
-  const attempts = await probeEngine(settings, await grantPermissions(settings));
+  const addon = UNPACKS_ADDON ? unpackAddon() : undefined;
+  const permissions = await grantPermissions({ ...settings, addon: addon?.path });
+  const attempts = await probeEngine(settings, permissions).finally(() => addon?.remove());
   const holds = attempts.every(isAsExpected);
   if (settings.log.json) console.log(JSON.stringify({ event: "sandbox", holds, attempts }));
   else console.log(attemptLines(attempts, holds));

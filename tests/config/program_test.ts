@@ -35,7 +35,7 @@ Deno.test("help and version end with 0 and stand on stdout", async () => {
   assert.match(help.stdout, /Examples:\n {2}prog --port 5/);
   const version = await run(["--version"]);
   assert.equal(version.code, 0);
-  assert.match(version.stdout, /^\d+\.\d+\.\d+\n$/);
+  assert.match(version.stdout, /^prog \d+\.\d+\.\d+ \(from source, Deno \d+\.\d+\.\d+\)\n$/);
 });
 
 Deno.test("a command line that is not understood ends with 2 and a hint", async () => {
