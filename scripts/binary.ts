@@ -67,8 +67,11 @@ async function commit(): Promise<string> {
   }
 }
 
-/** Puts a platform's native library into `folder`, checked against the lock file; returns its path. */
-async function fetchAddon({ addonPackage }: Target, folder: string): Promise<string> {
+/**
+ * Puts a platform's native library into `folder`, and returns its path. Throws unless the registry's package is the
+ * one that the lock file names.
+ */
+export async function fetchAddon({ addonPackage }: Target, folder: string): Promise<string> {
   const locked = await packagesOf(join(ROOT, "deno.lock"));
   const wanted = Object.keys(locked).find((key) => key.startsWith(`${addonPackage}@`));
   if (wanted === undefined) throw new Error(`deno.lock names no ${addonPackage}`);

@@ -4,6 +4,7 @@ import {
   exampleTrainer,
   LocalLab,
   type ProcessOptions,
+  type Programs,
   storageSection,
   type WorkerHandle,
 } from "../../scripts/local_lab.ts";
@@ -26,6 +27,7 @@ export async function withLab(
   test: (lab: TestLab) => Promise<void>,
   args: readonly string[] = [],
   options: ProcessOptions = {},
+  programs?: Programs,
 ): Promise<void> {
   const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "sleap-rtc-test-" }));
   const [storage, home] = [join(folder, "storage"), join(folder, "home")];
@@ -33,7 +35,7 @@ export async function withLab(
   for (const path of [storage, home, join(folder, "Volumes"), join(folder, "jovyan")]) await Deno.mkdir(path);
   await Deno.symlink(storage, clientMount);
   await Deno.symlink(storage, workerMount);
-  const lab = await LocalLab.start(folder, args, options);
+  const lab = await LocalLab.start(folder, args, options, programs);
   try {
     await test({ lab, folder, storage, clientMount, workerMount, home });
   } finally {

@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fromBinaries, type ProcessOptions, storageSection } from "../../scripts/local_lab.ts";
+import { PROGRAMS } from "../../scripts/programs.ts";
+import { AS_NOBODY, COMPILER, giveAway, installBinaries, missing, uninstall } from "./binaries.ts";
+import { namesIn, packageIn, type TestLab, withLab } from "./lab.ts";
+
+const MIB = 2 ** 20;
+/** Runtime, bundle, one library: 94 MiB with the largest. The library of a second platform would be 9 MiB more. */
+const MOST_MIB = 100;
+
+/** A job program that any user can start: the model is the configuration itself. */
+const TRAINER = `[worker.jobs.train]
+command = ["/bin/sh", "-c", 'mkdir -p "models/$1" && cp "$0" "models/$1/model.yaml"', "{config}", "{run_name}"]
+`;
+
+/** Runs a test with the lab's programs as binaries, as nobody, in folders of nobody's. */
+async function withBinaries(
+  bin: string,
+  test: (lab: TestLab, options: ProcessOptions) => Promise<void>,
+): Promise<void> {
+  const anywhere = { prefix: AS_NOBODY, cwd: "/" };
+  await withLab(
+    async (lab) => {
+      await Deno.chmod(lab.folder, 0o755);
+      const temp = join(lab.folder, "tmp");
+      for (const path of [temp, join(lab.folder, "out")]) await Deno.mkdir(path);
+      for (const path of [temp, join(lab.folder, "out"), lab.storage, lab.home]) await giveAway(path);
+      await test(lab, { ...anywhere, env: { TMPDIR: temp, HOME: temp } });
+      await lab.lab.stop();
+      assert.deepEqual(await namesIn(temp), [], "the temporary folder is as it was");
+    },
+    [],
+    anywhere,
+    fromBinaries(bin),
+  );
+}
+
+/** Names of all files below a folder that hold native code. */
+async function librariesBelow(folder: string): Promise<string[]> {
+  const { stdout } = await new Deno.Command("find", { args: [folder, "-name", "*.node"] }).output();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+}
+
+async function versionsAndSizes(bin: string): Promise<void> {
+  const temp = await Deno.makeTempDir();
+  try {
+    for (const { name } of PROGRAMS) {
+      const command = new Deno.Command(join(bin, name), {
+        args: ["--version"],
+        clearEnv: true,
+        env: { TMPDIR: temp },
+      });
+      const { code, stdout } = await command.output();
+      assert.equal(code, 0);
+      const text = new TextDecoder().decode(stdout);
+      assert.match(text, /^[a-z-]+ \d+\.\d+\.\d+ \((commit \w+(-dirty)?), Deno \d+\.\d+\.\d+\)\n$/);
+      assert.ok(text.startsWith(`${name} `) && text.endsWith(`Deno ${COMPILER})\n`), text);
+      const { size } = await Deno.stat(join(bin, name));
+      assert.ok(size < MOST_MIB * MIB, `${name} has ${size} bytes`);
+    }
+    assert.deepEqual(await namesIn(temp), []);
+  } finally {
+    await Deno.remove(temp, { recursive: true });
+  }
+}
+
+async function checksums(bin: string): Promise<void> {
+  const args = ["--check", "--strict", "SHA256SUMS"];
+  const { success, stdout } = await new Deno.Command("sha256sum", { args, cwd: bin }).output();
+  const text = new TextDecoder().decode(stdout);
+  assert.ok(success, text);
+  for (const { name } of PROGRAMS) assert.ok(text.includes(`${name}: OK`), text);
+}
+
+/** The demo's three ways. */
+async function threeWays(bin: string): Promise<void> {
+  await withBinaries(bin, async (test, options) => {
+    const backend = storageSection("vast", test.workerMount);
+    const worker = await test.lab.worker(`${backend}${TRAINER}`, [], options);
+    assert.deepEqual(await librariesBelow(test.folder), [], "the library's file is gone once it is loaded");
+    await packageIn(join(test.storage, "alice"));
+    await giveAway(join(test.storage, "alice"));
+    const elsewhere = await packageIn(test.home);
+    const vast = storageSection("vast", test.clientMount);
+    const ways = [
+      ["in place", join(test.clientMount, "alice/pkg.zip"), vast],
+      ["copy", elsewhere, vast],
+      ["rtc", elsewhere, ""],
+    ] as const;
+    const models: string[] = [];
+    for (const [method, path, config] of ways) {
+      const output = join(test.folder, "out", method);
+      const args = ["train", path, "--session-string", worker.session, "--output-dir", output];
+      const run = await test.lab.runClient(config, args, options);
+      assert.equal(run.code, 0, `${run.stderr}\n${worker.process.output}`);
+      assert.equal(run.summary?.method, method);
+      models.push(await Deno.readTextFile(join(output, "models/minimal_instance.centroid/model.yaml")));
+    }
+    assert.equal(new Set(models).size, 1);
+    await worker.process.stop();
+  });
+}
+
+/** What the configuration names and the flags do not allow is neither offered nor touched. */
+async function narrowed(bin: string): Promise<void> {
+  await withBinaries(bin, async (test, options) => {
+    const [inside, outside] = [join(test.storage, "inside"), join(test.storage, "outside")];
+    for (const path of [inside, outside]) {
+      await packageIn(path);
+      await giveAway(path);
+    }
+    const sections = storageSection("inside", inside) + storageSection("outside", outside);
+    const limits = ["--allow-read", inside, "--allow-write", inside];
+    const worker = await test.lab.worker(`${sections}${TRAINER}`, limits, options);
+    await worker.process.line(/storage backend outside: .* is outside --allow-read or --allow-write/);
+    for (const [name, method] of [["inside", "in place"], ["outside", "copy"]] as const) {
+      const args = ["train", join(test.storage, name, "pkg.zip"), "--session-string", worker.session];
+      const run = await test.lab.runClient(sections, args, options);
+      assert.equal(run.code, 0, `${run.stderr}\n${worker.process.output}`);
+      assert.equal(run.summary?.method, method);
+    }
+    await worker.process.stop();
+  });
+}
+
+Deno.test({
+  name: `binaries, installed read-only and run as ${AS_NOBODY.length > 0 ? "another" : "this"} user` +
+    (missing === undefined ? "" : ` (skipped: ${missing})`),
+  ignore: missing !== undefined,
+  async fn(context): Promise<void> {
+    const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "sleap-rtc-binaries-" }));
+    try {
+      const bin = await installBinaries(folder);
+      const steps: [string, (bin: string) => Promise<void>][] = [
+        ["say what they are, and hold one platform's library", versionsAndSizes],
+        ["match their checksums", checksums],
+        ["train one model three ways, and leave nothing in the temporary folder", threeWays],
+        ["--allow-read and --allow-write narrow the worker, whatever is configured", narrowed],
+      ];
+      for (const [name, step] of steps) await context.step(name, () => step(bin));
+    } finally {
+      await uninstall(folder);
+    }
+  },
+});
