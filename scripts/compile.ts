@@ -1,7 +1,9 @@
 /**
  * Builds the three binaries, with their checksums, into `dist/`: for this machine, or for others.
  *
- *     deno task compile [--target PLATFORM|all]... [--output FOLDER]
+ *     deno task compile [--target PLATFORM|all]... [--output FOLDER] [--json]
+ *
+ * With `--json` each binary is one line: `{"file", "bytes", "parts": {ORIGIN: bytes}}`.
  */
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,16 +15,17 @@ import { findTarget, type Target, TARGETS } from "./targets.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-function parse(args: readonly string[]): { targets: (Target | undefined)[]; output: string } {
+function parse(args: readonly string[]): { targets: (Target | undefined)[]; output: string; json: boolean } {
   const { values } = parseArgs({
     args: args[0] === "--" ? args.slice(1) : [...args],
     options: {
       target: { type: "string", multiple: true },
       output: { type: "string", default: join(ROOT, "dist") },
+      json: { type: "boolean", default: false },
     },
   });
   const targets = values.target?.flatMap((name) => name === "all" ? TARGETS : [findTarget(name)]);
-  return { targets: targets ?? [undefined], output: resolve(values.output) };
+  return { targets: targets ?? [undefined], output: resolve(values.output), json: values.json };
 }
 
 /** `SHA256SUMS`, as `sha256sum --check` reads it. */
@@ -35,16 +38,17 @@ async function writeChecksums(folder: string, files: readonly string[]): Promise
 }
 
 async function main(): Promise<void> {
-  const { targets, output } = parse(Deno.args);
+  const { targets, output, json } = parse(Deno.args);
   await Deno.mkdir(output, { recursive: true });
   const files: string[] = [];
   for (const target of targets) {
     for (const program of PROGRAMS) {
       // Those for this machine bear the plain name.
       const name = target ? `${program.name}-${target.platform}${target.suffix}` : program.name;
-      const { file } = await compileProgram(program, target, join(output, name));
+      const { file, parts } = await compileProgram(program, target, join(output, name));
       files.push(name);
-      console.log(file);
+      const { size: bytes } = await Deno.stat(file);
+      console.log(json ? JSON.stringify({ file, bytes, parts }) : file);
     }
   }
   await writeChecksums(output, files);

@@ -1,10 +1,6 @@
 /** Real binaries for tests: compiled by the oldest Deno that is supported, installed where nobody may write. */
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-/** What compiles them; `DENORT_BIN` has to name its runtime where that cannot be downloaded. */
-export const COMPILER = "2.5.7";
+import { buildBinaries, COMPILER } from "../../scripts/local_binaries.ts";
 
 /** Why there are no binaries to test; undefined where there can be. */
 export const missing: string | undefined = Deno.env.has("DENORT_BIN")
@@ -27,11 +23,7 @@ export async function giveAway(folder: string): Promise<void> {
 /** Compiles the three programs into a folder below `folder` that nobody may write to; returns it. Throws with Deno's output. */
 export async function installBinaries(folder: string): Promise<string> {
   const output = join(folder, "bin");
-  const args = ["-y", `deno@${COMPILER}`, "run", "-A", "scripts/compile.ts", "--output", output];
-  const { success, stdout, stderr } = await new Deno.Command("npx", { args, cwd: ROOT }).output();
-  if (!success) {
-    throw new Error([stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("\n"));
-  }
+  await buildBinaries(output);
   await Deno.chmod(folder, 0o755);
   await Deno.chmod(output, 0o555);
   return output;

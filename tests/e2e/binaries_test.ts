@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fromBinaries, type ProcessOptions, storageSection } from "../../scripts/local_lab.ts";
+import { COMPILER } from "../../scripts/local_binaries.ts";
 import { PROGRAMS } from "../../scripts/programs.ts";
-import { AS_NOBODY, COMPILER, giveAway, installBinaries, missing, uninstall } from "./binaries.ts";
+import { AS_NOBODY, giveAway, installBinaries, missing, uninstall } from "./binaries.ts";
 import { namesIn, packageIn, type TestLab, withLab } from "./lab.ts";
 
 const MIB = 2 ** 20;
