@@ -1,7 +1,6 @@
 /** Brings results home: into `models/` below the output folder, whatever way the package took. */
 import { basename, join } from "node:path";
 import { errorText, UserError } from "../config/user_error.ts";
-import { extractArchive } from "../storage/archive.ts";
 import { publish, publishContents } from "../storage/copy.ts";
 import type { Arrived } from "./follow.ts";
 
@@ -102,5 +101,7 @@ async function fetchFile(
 async function unzip(path: string, folder: string, signal: AbortSignal): Promise<void> {
   using file = await Deno.open(path, { read: true });
   const { size } = await file.stat();
+  // Only Python workers send archives.
+  const { extractArchive } = await import("../storage/archive.ts");
   await extractArchive({ file, size }, folder, basename(path), signal);
 }
