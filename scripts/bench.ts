@@ -6,6 +6,7 @@ import { benchRtc, RTC_OPTIONS } from "./bench/rtc.ts";
 import { benchS3 } from "./bench/s3.ts";
 import { benchStart } from "./bench/start.ts";
 import { benchSubmit } from "./bench/submit.ts";
+import { benchUnzip } from "./bench/unzip.ts";
 
 /** Returns figures by name; those of several things are objects. */
 type Bench = (say: (text: string) => void, options: ReadonlyMap<string, string>) => Promise<object>;
@@ -18,6 +19,7 @@ const BENCHMARKS: Readonly<Record<string, Bench>> = {
   s3: benchS3,
   start: benchStart,
   submit: benchSubmit,
+  unzip: benchUnzip,
 };
 /** Options with a value, by benchmark. */
 const OPTIONS: Readonly<Record<string, readonly string[]>> = { rtc: RTC_OPTIONS };
