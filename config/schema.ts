@@ -91,7 +91,8 @@ export const BACKEND_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 export const BACKEND_NAME_RULE = "letters, digits, '_', '.' and '-' in a backend's name";
 
 /**
- * What a recognised line `sleap-nn train` becomes (PROTOCOL.md section 12.1). `{config}` and `{run_name}` are filled in.
+ * What a recognised line `sleap-nn train` becomes (PROTOCOL.md section 12.1). `{config}` and `{run_name}` are filled in;
+ * `{publish_port}` and `{controller_port}` are ports, free for each run, for the trainer's ZeroMQ sockets to connect to.
  */
 export const TRAIN_COMMAND: readonly string[] = [
   "sleap-nn",
@@ -102,8 +103,8 @@ export const TRAIN_COMMAND: readonly string[] = [
   ".",
   "trainer_config.ckpt_dir=models",
   "trainer_config.run_name={run_name}",
-  "trainer_config.zmq.controller_port=9000",
-  "trainer_config.zmq.publish_port=9001",
+  "trainer_config.zmq.controller_port={controller_port}",
+  "trainer_config.zmq.publish_port={publish_port}",
   "trainer_config.train_data_loader.num_workers=0",
   "trainer_config.val_data_loader.num_workers=0",
 ];

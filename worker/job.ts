@@ -6,7 +6,8 @@ import { extractArchive } from "../storage/archive.ts";
 import { inSandbox, statusFromSandbox } from "./bubblewrap.ts";
 import { execute, type ExecutorOptions } from "./executor.ts";
 import { readPlan } from "./package.ts";
-import { commandFor, type ScriptLine } from "./script.ts";
+import type { ScriptLine } from "./script.ts";
+import { withTrainer } from "./trainer_link.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "job"]);
 
@@ -67,6 +68,10 @@ export interface JobControl {
   signal: AbortSignal;
   /** Set when the job is to end early: no further run is begun, and how the present one ends is no failure. */
   readonly isStopping: boolean;
+  /** Whether the client has a window for all that the trainer reports; others are told what is said of epochs. */
+  readonly hasMonitor: boolean;
+  /** Is given the way to the trainer that runs, and undefined when it is over. */
+  holdTrainer: (tell: ((text: string) => boolean) | undefined) => void;
 }
 
 /**
@@ -134,16 +139,18 @@ async function runLine(
   const { settings, say, signal } = job;
   const training = line.kind === "train";
   const template = training ? settings.trainCommand : settings.trackCommand;
-  const command = inSandbox(settings.sandbox, root, folder, commandFor(line, template));
   const name = training ? line.runName : "inference";
   const tell = (message: Message): Promise<void> => say(formatMessage(message));
   await tell({ type: training ? "TRAIN_JOB_START" : "INFERENCE_JOB_START", name });
-  logger.info("run {name}: {command}", { name, command: command.join(" ") });
   const texts = training ? logTexts : trackLogTexts;
   const onOutput = async (piece: string): Promise<void> => {
     for (const text of texts(piece)) await say(text);
   };
-  const ended = await execute(command, cwd, onOutput, signal, settings);
+  const ended = await withTrainer(line, template, job, (plain) => {
+    const command = inSandbox(settings.sandbox, root, folder, plain);
+    logger.info("run {name}: {command}", { name, command: command.join(" ") });
+    return execute(command, cwd, onOutput, signal, settings);
+  });
   const status = settings.sandbox === undefined ? ended : statusFromSandbox(ended);
   logger.info("run {name} ended with status {status}", { name, status });
   // One that was asked to end has not failed, whatever its status.

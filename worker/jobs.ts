@@ -35,6 +35,8 @@ export interface JobSpec {
   name: string;
   /** Room of the client. */
   room: string;
+  /** Whether the client has a window for the trainer's reports. */
+  hasMonitor?: boolean;
   /** Runs it, and returns what the client is told of its end. */
   run: (job: WorkerJob) => Promise<{ end: JobEndState; message: Message }>;
 }
@@ -95,7 +97,7 @@ export class Jobs {
   /**
    * Begins a job; it goes on whoever leaves. Throws `UserError` when one with this id runs, Deno's file errors.
    */
-  async start({ id, name, room, run }: JobSpec): Promise<WorkerJob> {
+  async start({ id, name, room, hasMonitor = false, run }: JobSpec): Promise<WorkerJob> {
     if (this.#isClosed) throw new UserError("the worker is stopping: it begins no job any more");
     if (this.#jobs.get(id)?.isRunning) throw new UserError("a job with this id is running");
     const { scratch, onChange, timeLimitMs } = this.#options;
@@ -108,6 +110,7 @@ export class Jobs {
     const journal = await Journal.create(join(folder, JOURNAL), { id, name, room, began, folder: own });
     const place = this.#freePlace();
     const job = new WorkerJob(journal, folder, this.#settingsFor(place), lock);
+    job.hasMonitor = hasMonitor;
     this.#places.set(place, job);
     // The order of the map is that in which jobs began.
     this.#jobs.delete(id);

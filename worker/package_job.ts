@@ -6,7 +6,7 @@ import type { ArrivedPackage } from "./incoming_transfer.ts";
 import type { JobResult } from "./job.ts";
 import { runPackage, stemOf } from "./job_runner.ts";
 import { failureText } from "./results.ts";
-import type { StoragePlaces } from "./storage_flow.ts";
+import { DamagedOnStorageError, type StoragePlaces } from "./storage_places.ts";
 import type { WorkerJob } from "./worker_job.ts";
 
 /** Folder, in a job's scratch folder, of a package that came over the channel. */
@@ -40,7 +40,8 @@ export async function runStorageJob(job: WorkerJob, places: StoragePlaces): Prom
   const { path, source, close } = await places.open(job.scratch, job.signal);
   try {
     const input = { source, stem: stemOf(path), received: places.received };
-    const [result, size] = await runPackage(job, input, (made) => places.deliver(made, job.signal));
+    const [result, size] = await runPackage(job, input, (made) => places.deliver(made, job.signal))
+      .catch(DamagedOnStorageError.rethrow);
     return ending(job.id, result, places.outputReceived, size);
   } finally {
     close();

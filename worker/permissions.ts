@@ -68,7 +68,8 @@ export async function enginePermissions(settings: EngineSettings): Promise<Engin
   const modules = fileURLToPath(new URL("../node_modules", import.meta.url));
   const library = Deno.build.standalone ? dirname(addon ?? EMBEDDED_ADDON) : modules;
   const endpoint = usesStores ? storeEndpoint() : undefined;
-  const hosts = [hostOf(settings.signalingHttp), hostOf(settings.signalingWebsocket)];
+  // To listen to trainers at free ports, too; nothing can be connected to at port 0.
+  const hosts = [hostOf(settings.signalingHttp), hostOf(settings.signalingWebsocket), "127.0.0.1:0"];
   return {
     read: [...writable, ...(usesStores ? [join(homedir(), ".aws")] : []), library, ...SYSTEM_FILES],
     write: writable,

@@ -63,7 +63,9 @@ function forbidden({ scratch, programs }: ProbePlan): Record<string, Deed> {
     "fetch from another host": async () => {
       await (await fetch(`http://${NO_SERVER.hostname}:${NO_SERVER.port}/`)).body?.cancel();
     },
-    "listen on a port": () => Deno.listen({ hostname: "127.0.0.1", port: 0 }).close(),
+    "listen to other machines": () => Deno.listen({ hostname: "0.0.0.0", port: 0 }).close(),
+    // The engine may listen to trainers at free ports of this machine, and connect to none.
+    "listen on a port of its choice": () => Deno.listen({ hostname: "127.0.0.1", port: 65_432 }).close(),
     [`start ${program}`]: () => new Deno.Command(program, { args: ["-c", ":"], stdin: "null" }).output(),
     "read an environment variable": () => Deno.env.get("PATH"),
     "read the whole environment": () => Deno.env.toObject(),

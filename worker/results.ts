@@ -27,7 +27,11 @@ export async function publishResults(
     const target = basename(output) === MODELS ? output : await makeFolderInside(output, MODELS);
     // A package that lay unpacked in the output folder has its results there already.
     if (target !== result.models) {
-      const published = await publishContents(result.models, target, signal);
+      const published = await publishContents(result.models, target, signal).catch(async (error) => {
+        // Stays where a run, whole, is in it.
+        if (target !== output) await Deno.remove(target).catch(() => {});
+        throw error;
+      });
       count(published, published.paths);
     }
   }

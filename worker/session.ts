@@ -63,6 +63,8 @@ export class Session {
   /** A `JOB_ID` came since the last `STORAGE_BACKEND`. */
   #sequenceBegun = false;
   #packageType: PackageType = "train";
+  /** Whether the client has a window for the trainer's reports. */
+  #hasMonitor = false;
   #job: WorkerJob | undefined;
   /** Settles when the client has been told all of the job that it follows. */
   #following: Promise<void> | undefined;
@@ -160,6 +162,7 @@ export class Session {
         this.#jobId = message.id.slice(0, MAX_JOB_ID);
         return;
       case "FILE_META":
+        this.#hasMonitor = message.hint.toLowerCase() === "true";
         // It alone decides nothing: every storage flow announces its file as well (PROTOCOL.md section 17, item 7).
         return await this.#incoming.announce(message.name, message.size);
       case "SHARED_INPUT_PATH":
@@ -173,6 +176,9 @@ export class Session {
       case "PACKAGE_TYPE":
         this.#packageType = message.kind;
         return;
+      case "ZMQ_CTRL":
+        if (this.#job) return this.#job.control(message.text);
+        return logger.warn("no trainer runs that could be told anything: no job was begun here");
       case "END_OF_FILE":
         return await this.#startReceivedJob();
       case "JOBS_LIST":
@@ -230,7 +236,8 @@ export class Session {
 
   async #start(name: string, run: JobSpec["run"]): Promise<void> {
     const { jobs, room } = this.#options;
-    this.#job = await jobs.start({ id: this.#jobId, name, room, run });
+    const hasMonitor = this.#hasMonitor;
+    this.#job = await jobs.start({ id: this.#jobId, name, room, hasMonitor, run });
     this.#jobId = NO_ID;
     this.#follow(this.#job, 0, true);
   }
@@ -265,6 +272,8 @@ export class Session {
     const { signal } = this.#abort;
     for await (const { seq, text, end } of job.journal.read(after, signal)) {
       if (end && wantsResults) await this.#sendResults(job);
+      // A Python client without a window would not know what to do with them.
+      if (text.startsWith("PROGRESS_REPORT::") && !this.#options.comesBack && !job.hasMonitor) continue;
       await this.#sayText(this.#options.comesBack ? formatMessage({ type: "JOB_EVENT", seq, text }) : text);
     }
   }

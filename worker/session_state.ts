@@ -43,6 +43,7 @@ export const RULES: Readonly<Partial<Record<Received, Record<SessionState, Verdi
   JOB_ATTACH: { ready: "take", following: "refuse", visiting: "take" },
   JOB_STOP: always,
   JOB_CANCEL: always,
+  ZMQ_CTRL: always,
   // Runs always write to `models`, whatever is asked for (PROTOCOL.md section 11.3).
   OUTPUT_DIR: never,
 };

@@ -1,19 +1,15 @@
 /** The worker's side of both storage flows: which backend, which paths, and whether they may be used. */
 import { getLogger } from "@logtape/logtape";
-import { basename, join } from "node:path";
 import { errorText } from "../config/user_error.ts";
 import type { Message } from "../protocol/message.ts";
 import { type Challenge, challengeSchema } from "../protocol/storage_proof.ts";
 import { type StorageBackend, StorageConfig } from "../storage/backend.ts";
 import { unlessAborted } from "../storage/deadline.ts";
-import { checkRelativePath, PathValidationError } from "../storage/containment.ts";
-import type { TreeSize } from "../storage/copy.ts";
-import { uploadTree, withStore } from "../storage/object_store.ts";
+import { PathValidationError } from "../storage/containment.ts";
+import { withStore } from "../storage/object_store.ts";
 import { differences } from "../storage/proof.ts";
 import { StorageResolver } from "../storage/resolver.ts";
-import { type JobInput, type JobResult, MODELS } from "./job.ts";
-import { unpackedFolder } from "./job_runner.ts";
-import { publishResults } from "./results.ts";
+import { checkReadable, keyOf, localPlaces, type StoragePlaces, storePlaces } from "./storage_places.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "storage"]);
 
@@ -28,29 +24,6 @@ const NONCE_PAUSE_MS = 250;
 const NONCE_BYTES = 256;
 /** Name of the one backend that stands for the legacy root. */
 const LEGACY = "legacy";
-
-/** Where a storage job reads and writes; each call checks the paths again. */
-export interface StoragePlaces {
-  /** The input path as the client sent it. */
-  received: string;
-  /** The output path as the client sent it. */
-  outputReceived: string;
-  /**
-   * Opens the package, or names the folder that an unpacked one lies in; one in an object store is fetched into
-   * `scratch` first. Throws `PathValidationError`, `FilesystemError`.
-   */
-  open(scratch: string, signal: AbortSignal): Promise<OpenedPackage>;
-  /** Puts results where they are wanted. Throws `PathValidationError`, `FilesystemError`, Deno's file errors. */
-  deliver(result: JobResult, signal: AbortSignal): Promise<TreeSize>;
-}
-
-/** A package on shared storage, to be closed. */
-export interface OpenedPackage {
-  /** True path. */
-  path: string;
-  source: JobInput["source"];
-  close(): void;
-}
 
 /** State of one client's storage conversation; a job's paths never leak into the next. */
 export class StorageFlow {
@@ -102,7 +75,7 @@ export class StorageFlow {
     this.#input = undefined;
     return this.#check("input", path, async (resolver, backend, subdir) => {
       const store = this.#store();
-      if (!store) await resolver.resolve(backend, subdir, path);
+      if (!store) await checkReadable(resolver, backend, subdir, path);
       else if (!await withStore(store, (open) => open.exists(keyOf(subdir, path)))) {
         throw new PathValidationError("missing", path, `${store.basePath} has no such object`);
       }
@@ -153,13 +126,7 @@ export class StorageFlow {
     if (input === undefined || output === undefined) return undefined;
     const store = this.#store();
     if (store) return storePlaces(store, subdir, input, output);
-    return {
-      received: input,
-      outputReceived: output,
-      open: () => openLocal(resolver, backend, subdir, input),
-      deliver: async (result, signal) =>
-        await publishResults(result, await resolver.makeFolder(backend, subdir, output), signal),
-    };
+    return localPlaces(resolver, backend, subdir, input, output);
   }
 
   /** The chosen backend, if it is an object store. */
@@ -205,68 +172,6 @@ export class StorageFlow {
       else logger.info("checking the {what} path took {ms} ms", facts);
     }
   }
-}
-
-/** Opens a package that was there when it was checked. Throws `PathValidationError`: `changed` when it is gone now. */
-async function openLocal(
-  resolver: StorageResolver,
-  backend: string,
-  subdir: string,
-  input: string,
-): Promise<OpenedPackage> {
-  try {
-    const path = await resolver.resolve(backend, subdir, input);
-    if (!/\.zip$/i.test(path)) {
-      return { path, source: { folder: await unpackedFolder(path) }, close(): void {} };
-    }
-    const { file, info } = await resolver.open(backend, subdir, input);
-    return { path, source: { file, size: info.size }, close: (): void => file.close() };
-  } catch (error) {
-    if (!(error instanceof PathValidationError) || error.refusal !== "missing") throw error;
-    throw new PathValidationError("changed", input, error.detail, error);
-  }
-}
-
-/** The key of a path below a user's folder. Throws `PathValidationError`. */
-function keyOf(subdir: string, path: string): string {
-  return [...checkRelativePath(subdir), ...checkRelativePath(path)].join("/");
-}
-
-function storePlaces(store: StorageBackend, subdir: string, input: string, output: string): StoragePlaces {
-  return {
-    received: input,
-    outputReceived: output,
-    open: async (scratch, signal) => {
-      const folder = await Deno.makeTempDir({ dir: scratch, prefix: "fetched-" });
-      const path = join(folder, basename(keyOf(subdir, input)));
-      const removeFolder = (): void => Deno.removeSync(folder, { recursive: true });
-      try {
-        await withStore(store, (open) => open.download(keyOf(subdir, input), path, { signal }));
-        const file = await Deno.open(path, { read: true });
-        const { size } = await file.stat();
-        const close = (): void => {
-          file.close();
-          removeFolder();
-        };
-        return { path, source: { file, size }, close };
-      } catch (error) {
-        removeFolder();
-        throw error;
-      }
-    },
-    deliver: async ({ models, predictions }, signal) =>
-      await withStore(store, async (open) => {
-        const size = { files: 0, bytes: 0 };
-        const put = async (source: string, path: string): Promise<void> => {
-          const added = await uploadTree(open, source, keyOf(subdir, path), signal);
-          size.files += added.files;
-          size.bytes += added.bytes;
-        };
-        if (models !== undefined) await put(models, `${output}/${MODELS}`);
-        for (const source of predictions) await put(source, `${output}/${basename(source)}`);
-        return size;
-      }),
-  };
 }
 
 function parseChallenge(json: string): Challenge | undefined {

@@ -8,6 +8,7 @@ import { InsufficientSpaceError, isDiskFull } from "../storage/copy.ts";
 import { removeAll, unlockFolder } from "../storage/folder_lock.ts";
 import { isFolder, type JobControl, type JobResult, type JobSettings, MODELS } from "./job.ts";
 import type { Journal } from "./journal.ts";
+import { DamagedOnStorageError } from "./storage_places.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "job"]);
 
@@ -30,6 +31,10 @@ export class WorkerJob {
   #group: number | undefined;
   #stopping = false;
   #hasResults = false;
+  /** Tells the trainer that runs now something, as soon as it listens; returns whether it does. */
+  #tellTrainer: ((text: string) => boolean) | undefined;
+  /** Whether its client has a window for the trainer's reports. */
+  hasMonitor = false;
   #resolveEnded!: () => void;
   /** Settles when the job has ended and nothing of it runs any more. */
   readonly ended: Promise<void> = new Promise((resolve) => this.#resolveEnded = resolve);
@@ -105,6 +110,20 @@ export class WorkerJob {
       });
     });
   };
+
+  /** Remembers the way to the trainer that runs; undefined when none does. */
+  readonly holdTrainer = (tell: ((text: string) => boolean) | undefined): void => {
+    this.#tellTrainer = tell;
+  };
+
+  /** Passes on what the client says to the trainer that runs. */
+  control(text: string): void {
+    const isHeard = this.#tellTrainer?.(text);
+    const facts = { text: text.slice(0, 200) };
+    if (isHeard === undefined) logger.warn("no trainer runs that could be told {text}", facts);
+    else if (isHeard) logger.info("the trainer is told {text}", facts);
+    else logger.info("the trainer is told {text} when it listens", facts);
+  }
 
   /** Asks the run that is under way to end, as Ctrl-C does; what was made by then are the results. */
   stopEarly(): void {
@@ -223,5 +242,6 @@ export function failureMessage(error: unknown, id: string): Message {
 /** What a client may read of an error: our own words; those of the system hold paths of this machine. */
 function tellable(error: unknown): string {
   if (error instanceof InsufficientSpaceError) return "Insufficient disk space on the worker";
+  if (error instanceof DamagedOnStorageError) return `${error.message}; ${DamagedOnStorageError.request}`;
   return error instanceof UserError ? error.message : "the worker failed; its log says how";
 }

@@ -56,7 +56,12 @@ for (
   const [kind, what] of [
     ["read", ["read /etc/passwd", "list /"]],
     ["write", ["write a file in /"]],
-    ["net", ["connect to another host", "fetch from another host", "listen on a port"]],
+    ["net", [
+      "connect to another host",
+      "fetch from another host",
+      "listen to other machines",
+      "listen on a port of its choice",
+    ]],
     ["run", ["start /bin/sh", "signal another process"]],
     ["env", ["read an environment variable", "read the whole environment"]],
     ["sys", ["read the host name"]],
@@ -101,7 +106,7 @@ Deno.test("at start the worker tells in a table what the engine may do", async (
     "sys    ",
   ]);
   for (const row of rows.slice(0, 2)) assert.match(row, new RegExp(`${folder}/one, ${folder}/two, `));
-  assert.match(rows[2]!, / {2}net {4}127\.0\.0\.1:8001, 127\.0\.0\.1:8080$/);
+  assert.match(rows[2]!, / {2}net {4}127\.0\.0\.1:8001, 127\.0\.0\.1:8080, 127\.0\.0\.1:0$/);
   assert.equal(rows[5], "  env    nothing");
 });
 
@@ -145,7 +150,7 @@ Deno.test("a worker that deno run has narrowed hands on no more than it has, and
   assert.match(stdout, /The sandbox holds/);
   const two = `${folder}/two`;
   assert.match(stderr, new RegExp(`--allow-read=${two} --allow-write=${two} would allow it`));
-  assert.match(stderr, / --allow-net=127\.0\.0\.1:8080 is missing/);
+  assert.match(stderr, / --allow-net=127\.0\.0\.1:8080,127\.0\.0\.1:0 is missing/);
   assert.match(stderr, /^ {2}net {4}127\.0\.0\.1:8001$/m);
 });
 
