@@ -1,12 +1,14 @@
 import { basename, join } from "node:path";
 import { WorkerLostError } from "./job_error.ts";
 import { Link } from "../rtc/link.ts";
-import { isAboutFiles } from "../protocol/message.ts";
+import { type FilesMessageType, isAboutFiles } from "../protocol/message.ts";
 import { FileReceiver } from "../rtc/receive.ts";
 import { declineFiles, FilesReceiver, parseOffer } from "../rtc/receive_files.ts";
 import { createInside } from "../storage/containment.ts";
 import type { Conversation, Incoming } from "./conversation.ts";
 import type { Screen } from "./screen.ts";
+import { StartupWatch } from "./startup_watch.ts";
+import { TrainingStatus } from "./training_status.ts";
 
 /** A Python worker that goes silent is given up after so long, in milliseconds: before the first run … */
 const SILENT_START_MS = 15 * 60_000;
@@ -82,6 +84,8 @@ export function showMessage(screen: Screen, incoming: Incoming): void {
   }
 }
 
+const RUN_ENDS = ["TRAIN_JOB_END", "TRAIN_JOB_ERROR", "INFERENCE_JOB_END", "INFERENCE_JOB_ERROR"] as const;
+
 class Follower {
   readonly #conversation: Conversation;
   readonly #options: FollowOptions;
@@ -89,6 +93,8 @@ class Follower {
   /** Results that come over a link. */
   #transfer: FilesReceiver | undefined;
   readonly #failedRuns: string[] = [];
+  readonly #startup: StartupWatch;
+  readonly #training: TrainingStatus;
   #receiver: FileReceiver | undefined;
   #announced: { name: string; size: number } | undefined;
   #pathError: string | undefined;
@@ -98,6 +104,8 @@ class Follower {
   constructor(conversation: Conversation, options: FollowOptions) {
     this.#conversation = conversation;
     this.#options = options;
+    this.#startup = new StartupWatch((text) => options.screen.show({ event: "info", text }));
+    this.#training = new TrainingStatus((event) => options.screen.show(event));
   }
 
   /** How long the worker may be silent, in milliseconds; undefined for ever. */
@@ -116,12 +124,20 @@ class Follower {
   }
 
   async close(): Promise<void> {
+    this.#endRun();
     await this.#receiver?.discard();
     await this.#transfer?.interrupt();
   }
 
   async take(incoming: Incoming): Promise<JobEnd | undefined> {
     if (isAboutFiles(incoming)) return await this.#takeAboutFiles(incoming);
+    if (RUN_ENDS.some((type) => type === incoming.type)) this.#endRun();
+    const end = await this.#take(incoming);
+    this.#watchRun(incoming);
+    return end;
+  }
+
+  async #take(incoming: Exclude<Incoming, { type: FilesMessageType }>): Promise<JobEnd | undefined> {
     switch (incoming.type) {
       case "CLOSED":
         throw new WorkerLostError(this.#started);
@@ -164,6 +180,30 @@ class Follower {
         showMessage(this.#options.screen, incoming);
         return undefined;
     }
+  }
+
+  /** Where the run stands that is under way. */
+  #watchRun(incoming: Incoming): void {
+    switch (incoming.type) {
+      case "TRAIN_JOB_START":
+      case "INFERENCE_JOB_START":
+        this.#startup.begin(incoming.name);
+        return this.#training.begin(incoming.name);
+      case "LOG":
+        this.#startup.end();
+        return this.#training.print(incoming.text);
+      case "PROGRESS_REPORT":
+        this.#startup.end();
+        return this.#training.report(incoming.text);
+      case "TRACK_LOG":
+        return this.#startup.end();
+    }
+  }
+
+  /** Where the run stands that is over: what was not yet told is told before its end. */
+  #endRun(): void {
+    this.#startup.end();
+    this.#training.end();
   }
 
   /** Whether a message is about an earlier job: one without an id is about this one. */

@@ -2,6 +2,8 @@ import { MultiBar, type SingleBar } from "cli-progress";
 import { ProgressLines, ProgressMeter, sizeText } from "../config/progress.ts";
 import type { ConnectionFacts } from "./connect.ts";
 import { printable, printableOutput } from "../protocol/printable.ts";
+import { StatusLine } from "./status_line.ts";
+import { type TrainingEvent, trainingText } from "./training_status.ts";
 
 /** What a submission reports; people, logs and scripts are shown the same facts. */
 export type ClientEvent =
@@ -15,6 +17,7 @@ export type ClientEvent =
   | { event: "run_started"; name: string }
   | { event: "run_ended"; name: string; exit_code: number }
   | { event: "log"; text: string }
+  | TrainingEvent
   | { event: "summary"; summary: Summary };
 
 /** The end of a submission. Times in seconds, sizes in bytes. */
@@ -79,17 +82,25 @@ class LineScreen implements Screen {
 }
 
 class TerminalScreen implements Screen {
+  readonly #status = new StatusLine();
   #bars: MultiBar | undefined;
   readonly #byName = new Map<string, { bar: SingleBar; meter: ProgressMeter }>();
 
   show(event: ClientEvent): void {
-    if (event.event === "progress") return this.#progress(event.what, event.done, event.total);
-    const line = lineOf(event);
+    if (event.event === "progress") {
+      this.#status.set("");
+      return this.#progress(event.what, event.done, event.total);
+    }
+    const line = event.event === "training" ? trainingText(event) : lineOf(event);
     if (line === undefined) return;
     // A line printed into live bars would be drawn over.
-    if (this.#bars?.isActive) this.#bars.log(`${line}\n`);
-    else if (event.event === "log" || event.event === "summary") console.log(line);
-    else console.error(line);
+    if (this.#bars?.isActive) return this.#bars.log(`${line}\n`);
+    // What a trainer writes over again and again is.
+    const isFleeting = event.event === "training" || (event.event === "log" && event.text.startsWith("\r"));
+    if (isFleeting) return this.#status.set(line);
+    if (event.event === "run_ended") this.#status.set("");
+    const print = event.event === "log" || event.event === "summary" ? console.log : console.error;
+    this.#status.above(() => print(line));
   }
 
   #progress(what: string, done: number, total: number): void {
@@ -106,13 +117,14 @@ class TerminalScreen implements Screen {
   }
 
   close(): void {
+    this.#status.set("");
     this.#bars?.stop();
     this.#bars = undefined;
     this.#byName.clear();
   }
 }
 
-/** What a person reads of an event, without what could drive the terminal; undefined for nothing. */
+/** What a person reads of an event in a log, without what could drive the terminal; undefined for nothing. */
 export function lineOf(event: Exclude<ClientEvent, { event: "progress" }>): string | undefined {
   if (event.event === "log") return printableOutput(event.text);
   return textOf(event)?.split("\n").map((line) => printable(line, Infinity)).join("\n");
@@ -138,6 +150,9 @@ function textOf(event: Exclude<ClientEvent, { event: "progress" | "log" }>): str
       return `run ${event.name} ${
         event.exit_code === 0 ? "is done" : `failed with exit code ${event.exit_code}`
       }`;
+    case "training":
+      // Each epoch once, unless the trainer has printed it itself.
+      return event.epoch_done && !event.printed ? trainingText(event) : undefined;
     case "summary":
       return summaryText(event.summary);
   }
