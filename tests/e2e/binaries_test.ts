@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fromBinaries, type ProcessOptions, storageSection } from "../../scripts/local_lab.ts";
+import {
+  fromBinaries,
+  type ProcessOptions,
+  storageSection,
+  type WorkerHandle,
+} from "../../scripts/local_lab.ts";
 import { COMPILER } from "../../scripts/local_binaries.ts";
 import { PROGRAMS } from "../../scripts/programs.ts";
 import { AS_NOBODY, giveAway, installBinaries, missing, uninstall } from "./binaries.ts";
@@ -15,6 +20,8 @@ const TRAINER = `[worker.jobs.train]
 command = ["/bin/sh", "-c", 'mkdir -p "models/$1" && cp "$0" "models/$1/model.yaml"', "{config}", "{run_name}"]
 `;
 
+type Folders = [string, string, string];
+
 /** Runs a test with the lab's programs as binaries, as nobody, in folders of nobody's. */
 async function withBinaries(
   bin: string,
@@ -24,10 +31,10 @@ async function withBinaries(
   await withLab(
     async (lab) => {
       await Deno.chmod(lab.folder, 0o755);
-      const temp = join(lab.folder, "tmp");
-      for (const path of [temp, join(lab.folder, "out")]) await Deno.mkdir(path);
-      for (const path of [temp, join(lab.folder, "out"), lab.storage, lab.home]) await giveAway(path);
-      await test(lab, { ...anywhere, env: { TMPDIR: temp, HOME: temp } });
+      const [temp, out, scratch] = ["tmp", "out", "scratch"].map((name) => join(lab.folder, name)) as Folders;
+      for (const path of [temp, out, scratch]) await Deno.mkdir(path);
+      for (const path of [temp, out, scratch, lab.storage, lab.home]) await giveAway(path);
+      await test(lab, { ...anywhere, env: { TMPDIR: temp, HOME: lab.home } });
       await lab.lab.stop();
       assert.deepEqual(await namesIn(temp), [], "the temporary folder is as it was");
     },
@@ -35,6 +42,16 @@ async function withBinaries(
     anywhere,
     fromBinaries(bin),
   );
+}
+
+/** What lasts beyond a worker lies in its scratch folder. */
+function startWorker(
+  { lab, folder }: TestLab,
+  backends: string,
+  args: readonly string[],
+  options: ProcessOptions,
+): Promise<WorkerHandle> {
+  return lab.worker(`${backends}${TRAINER}`, ["--scratch", join(folder, "scratch"), ...args], options);
 }
 
 /** Names of all files below a folder that hold native code. */
@@ -78,7 +95,7 @@ async function checksums(bin: string): Promise<void> {
 async function threeWays(bin: string): Promise<void> {
   await withBinaries(bin, async (test, options) => {
     const backend = storageSection("vast", test.workerMount);
-    const worker = await test.lab.worker(`${backend}${TRAINER}`, [], options);
+    const worker = await startWorker(test, backend, [], options);
     assert.deepEqual(await librariesBelow(test.folder), [], "the library's file is gone once it is loaded");
     await packageIn(join(test.storage, "alice"));
     await giveAway(join(test.storage, "alice"));
@@ -113,8 +130,8 @@ async function narrowed(bin: string): Promise<void> {
     }
     const sections = storageSection("inside", inside) + storageSection("outside", outside);
     const limits = ["--allow-read", inside, "--allow-write", inside];
-    const worker = await test.lab.worker(`${sections}${TRAINER}`, limits, options);
-    await worker.process.line(/storage backend outside: .* is outside --allow-read or --allow-write/);
+    const worker = await startWorker(test, sections, limits, options);
+    await worker.process.line(/storage backend outside: this worker may not use .* --allow-read=/);
     for (const [name, method] of [["inside", "in place"], ["outside", "copy"]] as const) {
       const args = ["train", join(test.storage, name, "pkg.zip"), "--session-string", worker.session];
       const run = await test.lab.runClient(sections, args, options);
@@ -122,6 +139,16 @@ async function narrowed(bin: string): Promise<void> {
       assert.equal(run.summary?.method, method);
     }
     await worker.process.stop();
+  });
+}
+
+/** What the engine must not do is refused to it in the binary as well. */
+async function sandboxed(bin: string): Promise<void> {
+  await withBinaries(bin, async ({ lab, folder }, options) => {
+    const args = ["--check-sandbox", "--scratch", join(folder, "scratch"), "--json"];
+    const check = lab.spawn([join(bin, "sleap-rtc-worker"), ...args], options);
+    assert.equal(await check.exited(), 0, check.output);
+    assert.match(check.output, /"event":"sandbox","holds":true/);
   });
 }
 
@@ -138,6 +165,7 @@ Deno.test({
         ["match their checksums", checksums],
         ["train one model three ways, and leave nothing in the temporary folder", threeWays],
         ["--allow-read and --allow-write narrow the worker, whatever is configured", narrowed],
+        ["refuse the worker's engine what it must not do", sandboxed],
       ];
       for (const [name, step] of steps) await context.step(name, () => step(bin));
     } finally {
