@@ -15,6 +15,9 @@ const logger = getLogger(["sleap-rtc", "worker", "job"]);
 /** Folder, in a job's own, of results that no client has taken yet. */
 export const RESULTS = "results";
 
+/** What SLEAP's own window sends to a trainer that is to stop (PROTOCOL.md section 12.3). */
+const STOP_TRAINING = '{"command": "stop"}';
+
 /** Variable by which the programs of a job are found, whatever process group they are in. */
 export const JOB_MARK = "SLEAP_RTC_JOB";
 
@@ -125,11 +128,15 @@ export class WorkerJob {
     else logger.info("the trainer is told {text} when it listens", facts);
   }
 
-  /** Asks the run that is under way to end, as Ctrl-C does; what was made by then are the results. */
+  /**
+   * Asks the run that is under way to end: a trainer that listens is told so, any other program gets what Ctrl-C sends.
+   * What was made by then are the results.
+   */
   stopEarly(): void {
     if (this.#stopping || !this.isRunning) return;
     logger.info("job {id} is to end early", { id: this.id });
     this.#stopping = true;
+    if (this.#tellTrainer?.(STOP_TRAINING)) return;
     if (this.#group !== undefined) this.#settings.killGroup(this.#group, "SIGINT");
   }
 

@@ -94,6 +94,19 @@ zmqTest("the client shows epoch and losses of a trainer that reports", async (te
   assert.deepEqual(last?.metrics, { "train/loss": 1 / 60 });
 });
 
+zmqTest("a job that is to end early tells its trainer so, and begins no other run", async (test) => {
+  const { base, client, worker } = test;
+  await put(join(base, "alice/pkg.zip"), await packageOf({ a: run(ENDLESS), b: run(ENDLESS) }));
+  await start(test, true);
+  await client.until(/^PROGRESS_REPORT::.*"epoch_end"/);
+  await client.say("JOB_STOP::job_1a2b3c4d");
+  const said = await client.until(/^JOB_(COMPLETE|FAILED)/);
+  assert.match(said.at(-1)!, /^JOB_COMPLETE::/, worker.process.output);
+  assert.ok(said.includes("told to stop\n"), said.join());
+  assert.deepEqual(said.filter((text) => text.startsWith("TRAIN_JOB_")), ["TRAIN_JOB_END::a"]);
+  assert.deepEqual(await namesIn(join(base, "alice/out/models")), ["a"]);
+});
+
 Deno.test("output travels line by line, and what is written over with a carriage return in front", () =>
   scenario(async ({ base, client }) => {
     const output = String.raw`printf 'one\n\n10%%\r20%%\r\r\ndone\r\nFILE_META::a:1:b\nrest'`;
