@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { UserError } from "../config/user_error.ts";
 import type { JobEndState, JobFacts } from "../protocol/jobs.ts";
 import { MAX_LOG_BYTES, type Message } from "../protocol/message.ts";
-import { lockFolder } from "../storage/folder_lock.ts";
+import { lockFolder, removeAll } from "../storage/folder_lock.ts";
 import type { JobSettings } from "./job.ts";
 import { Journal } from "./journal.ts";
 import { WorkerJob } from "./worker_job.ts";
@@ -12,6 +12,14 @@ const logger = getLogger(["sleap-rtc", "worker", "job"]);
 
 /** Name of a job's journal in its folder. */
 export const JOURNAL = "journal.jsonl";
+
+/** An ended job, with the results that nobody took, is forgotten after so long, in milliseconds: three days. */
+const KEPT_MS = 3 * 24 * 3600_000;
+
+/** Whether a job ended so long ago that nobody will come back for it. */
+export function isForgotten({ end }: Journal): boolean {
+  return end !== undefined && Date.now() - Date.parse(end.at) > KEPT_MS;
+}
 
 /** What a worker's jobs have in common. */
 export interface JobsOptions {
@@ -102,6 +110,7 @@ export class Jobs {
     if (this.#jobs.get(id)?.isRunning) throw new UserError("a job with this id is running");
     const { scratch, onChange, timeLimitMs } = this.#options;
     const folder = join(this.#options.folder, crypto.randomUUID());
+    await this.#forget();
     const lock = await lockFolder(folder);
     if (!lock) throw new UserError("the worker cannot keep a job's journal");
     await Deno.mkdir(folder, { mode: 0o700 });
@@ -125,6 +134,15 @@ export class Jobs {
       onChange();
     });
     return job;
+  }
+
+  /** A worker may run for months. */
+  async #forget(): Promise<void> {
+    for (const [id, job] of this.#jobs) {
+      if (job.isRunning || !isForgotten(job.journal)) continue;
+      this.#jobs.delete(id);
+      await removeAll(job.folder);
+    }
   }
 
   #freePlace(): number {

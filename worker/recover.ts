@@ -6,15 +6,13 @@ import { formatMessage } from "../protocol/message.ts";
 import { lockFolder, removeAll, removeLocked, unlockFolder } from "../storage/folder_lock.ts";
 import { isFolder, MODELS } from "./job.ts";
 import { Journal } from "./journal.ts";
-import { JOURNAL } from "./jobs.ts";
+import { isForgotten, JOURNAL } from "./jobs.ts";
 import { RESULTS } from "./worker_job.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "job"]);
 
 /** Begin of the name of a worker's scratch folder, which it has for itself. */
 export const SCRATCH_PREFIX = "sleap-rtc-worker-";
-/** An ended job and the results that nobody took are removed after so long, in milliseconds: three days. */
-const KEPT_MS = 3 * 24 * 3600_000;
 /** Folders between a job's scratch folder and its results, at most. */
 const MAX_DEPTH = 3;
 const TEXT = "the worker ended during the job";
@@ -36,7 +34,7 @@ export async function recoverJobs(
     if (!lock) continue;
     const journal = await Journal.open(join(path, JOURNAL)).catch(() => undefined);
     await journal?.close();
-    if (!journal || (journal.end && Date.now() - Date.parse(journal.end.at) > KEPT_MS)) {
+    if (!journal || isForgotten(journal)) {
       await removeLocked(path, lock);
       continue;
     }

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import type { Link } from "../../rtc/link.ts";
 import { withLink } from "../rtc/link_lab.ts";
 import { type Places, serve, until, withPlaces } from "./link_lab.ts";
-import { GOOD_RUN, packageOf, v2 } from "./session_lab.ts";
+import { Jobs, JOURNAL } from "../../worker/jobs.ts";
+import { GOOD_RUN, JOB, names, packageOf, v2 } from "./session_lab.ts";
 
 /** Calls a test with a link to a session that knows its jobs again. */
 function withSessionOf(places: Places, test: (link: Link) => Promise<void>, visits = false): Promise<void> {
@@ -105,4 +106,31 @@ Deno.test("session: a job is cancelled by another connection, has one end, and i
       for (const text of v2("one.zip", "one")) await link.send(text);
       await until(link, /JOB_COMPLETE::job_1a2b3c4d/);
     });
+  }));
+
+Deno.test("jobs: one that ended three days ago is forgotten when the next begins, with what was kept of it", () =>
+  withPlaces(async ({ jobs, dir, scratch }) => {
+    const message = { type: "JOB_COMPLETE", id: "j", path: "." } as const;
+    const spec = {
+      name: "p.zip",
+      room: "room",
+      run: () => Promise.resolve({ end: "complete", message } as const),
+    };
+    for (const id of ["old", "new"]) await (await jobs.start({ ...spec, id })).ended;
+    const folder = join(dir, "jobs");
+    for (const name of names(folder)) {
+      const path = join(folder, name, JOURNAL);
+      const text = await Deno.readTextFile(path);
+      const past = new Date(Date.now() - 3 * 24 * 3600_000 - 1_000).toISOString();
+      if (text.includes('"old"')) {
+        await Deno.writeTextFile(path, text.replace(/"at":"[^"]*"/, `"at":"${past}"`));
+      }
+    }
+    // As the next worker finds them.
+    const next = new Jobs({ folder, scratch, settings: JOB, gpus: [], onChange: () => {} });
+    await next.load();
+    assert.deepEqual(next.list("room").map(({ id }) => id).toSorted(), ["new", "old"]);
+    await (await next.start({ ...spec, id: "newest" })).ended;
+    assert.deepEqual(next.list("room").map(({ id }) => id).toSorted(), ["new", "newest"]);
+    assert.equal(names(folder).length, 2);
   }));
