@@ -7,12 +7,19 @@ import {
   type LabProcess,
   type WorkerHandle,
 } from "../../scripts/local_lab.ts";
-import { clientConfig, modelIn, namesIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
+import {
+  clientConfig,
+  modelIn,
+  namesIn,
+  packageIn,
+  runningJob,
+  startWorker,
+  type TestLab,
+  withLab,
+} from "./lab.ts";
 import { channelClient, channelWorker, until } from "./transfer.ts";
 
-/** A package that trains until a test has seen enough of it. */
-const SLOW = { config: { epoch_delay_s: 2 } };
-/** The same, short enough to be waited for. */
+/** A package whose training can be met in the middle, and waited for. */
 const SHORT = { config: { epoch_delay_s: 0.5 } };
 
 /** The id of the job that a client has begun. */
@@ -150,14 +157,7 @@ Deno.test("a job that takes too long is ended, and says so", () =>
 Deno.test("a polite kill lets the job of a worker end, and takes no other", () =>
   withLab(async (test) => {
     const worker = await startWorker(test);
-    const path = await packageIn(join(test.clientMount, "alice"), SHORT);
-    const client = await test.lab.client(clientConfig(test), [
-      "train",
-      path,
-      "--session-string",
-      worker.session,
-    ]);
-    await client.line(/Epoch 1\//);
+    const client = await runningJob(test, worker, SHORT);
     worker.process.kill("SIGTERM");
     await worker.process.line(/waiting for 1 job\(s\) to end/);
     const ended = await clientRun(client);
@@ -168,14 +168,7 @@ Deno.test("a polite kill lets the job of a worker end, and takes no other", () =
 Deno.test("a second polite kill ends the job of a worker", () =>
   withLab(async (test) => {
     const worker = await startWorker(test);
-    const path = await packageIn(join(test.clientMount, "alice"), SLOW);
-    const client = await test.lab.client(clientConfig(test), [
-      "train",
-      path,
-      "--session-string",
-      worker.session,
-    ]);
-    await client.line(/Epoch 1\//);
+    const client = await runningJob(test, worker);
     worker.process.kill("SIGTERM");
     await worker.process.line(/waiting for 1 job\(s\) to end/);
     worker.process.kill("SIGTERM");

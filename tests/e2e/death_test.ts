@@ -1,29 +1,16 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { clientRun, type LabProcess, type WorkerHandle } from "../../scripts/local_lab.ts";
+import { clientRun, type WorkerHandle } from "../../scripts/local_lab.ts";
 import {
   clientConfig,
   modelIn,
   namesIn,
   packageIn,
-  SLOW,
+  runningJob,
   startWorker,
   type TestLab,
   withLab,
 } from "./lab.ts";
-
-/** A client whose job is running: its first epoch was seen. */
-async function runningJob(test: TestLab, worker: WorkerHandle): Promise<LabProcess> {
-  const path = await packageIn(join(test.clientMount, "alice"), SLOW, "slow.zip");
-  const client = await test.lab.client(clientConfig(test), [
-    "train",
-    path,
-    "--session-string",
-    worker.session,
-  ]);
-  await client.line(/Epoch 1\//);
-  return client;
-}
 
 /** Command lines of all processes, so that one left behind is seen. */
 async function processesWith(text: string): Promise<string[]> {

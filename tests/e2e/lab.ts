@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { makePackage, type PackageOptions } from "../../examples/make_package.ts";
 import {
   exampleTrainer,
+  type LabProcess,
   LocalLab,
   type ProcessOptions,
   type Programs,
@@ -78,6 +79,19 @@ export async function packageIn(
 
 /** A package whose training takes long enough to be interrupted: a pause after every epoch. */
 export const SLOW: PackageOptions = { config: { epoch_delay_s: 2 } };
+
+/** A client whose job, of a package on the storage, is running: its first epoch was seen. */
+export async function runningJob(
+  test: TestLab,
+  worker: WorkerHandle,
+  options: PackageOptions = SLOW,
+): Promise<LabProcess> {
+  const path = await packageIn(join(test.clientMount, "alice"), options, "slow.zip");
+  const args = ["train", path, "--session-string", worker.session];
+  const client = await test.lab.client(clientConfig(test), args);
+  await client.line(/Epoch 1\//);
+  return client;
+}
 
 /** The example trainer's model below a results folder. */
 export function modelIn(results: string): Promise<string> {
