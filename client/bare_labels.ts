@@ -1,6 +1,6 @@
 /** A package made of labels and training configurations, as SLEAP exports one (PROTOCOL.md section 13). */
 import { basename, dirname, join, resolve } from "node:path";
-import { type Document, isMap, parseDocument } from "yaml";
+import type { Document } from "yaml";
 import { ConfigError, errorText } from "../config/user_error.ts";
 
 /** First bytes of an HDF5 file: `\x89HDF\r\n\x1a\n`. */
@@ -80,15 +80,18 @@ async function readConfig(path: string, labels: string): Promise<string> {
   const text = await Deno.readTextFile(path).catch((error: unknown) => {
     throw new ConfigError(`cannot read the configuration ${path}: ${errorText(error)}`, { cause: error });
   });
+  // No other command needs it.
+  const { parseDocument } = await import("yaml");
   const config = parseDocument(text);
   const [fault] = config.errors;
   if (fault) throw new ConfigError(`${path} is not YAML: ${fault.message}`);
-  checkConfig(path, config);
+  await checkConfig(path, config);
   config.setIn(["data_config", "train_labels_path"], [labels]);
   return String(config);
 }
 
-function checkConfig(path: string, config: Document.Parsed): void {
+async function checkConfig(path: string, config: Document.Parsed): Promise<void> {
+  const { isMap } = await import("yaml");
   for (const key of ["data_config", "model_config", "trainer_config"]) {
     if (isMap(config.contents) && isMap(config.get(key))) continue;
     throw new ConfigError(`${path} is no training configuration of sleap-nn: it has no ${key}`);

@@ -25,7 +25,7 @@ export async function compileProgram(
   const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "sleap-rtc-compile-" }));
   try {
     const entries = [program.entry, ...program.workers];
-    const parts = await bundle(entries, folder, await commit());
+    const { parts } = await bundle(entries, folder, await commit());
     // Beside the bundle, so that the project's own settings and packages stay out.
     await Deno.writeTextFile(join(folder, "deno.json"), JSON.stringify({ unstable: manifest.unstable }));
     const included = program.workers.map(bundleName);

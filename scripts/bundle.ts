@@ -13,6 +13,13 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Bytes of a bundle by origin: `own`, or the name of an npm package. */
 export type Parts = Record<string, number>;
 
+/** What a bundle is made of. */
+export interface Bundle {
+  parts: Parts;
+  /** What of it is loaded at the start of the first entry point; the rest is loaded when it is needed. */
+  atStart: Parts;
+}
+
 /** Import names that are not the package's own: `@zip-js/zip-js` is npm's `@zip.js/zip.js`. */
 function aliases(): Record<string, string> {
   return Object.fromEntries(
@@ -59,7 +66,7 @@ export async function bundle(
   entries: readonly string[],
   folder: string,
   commit: string,
-): Promise<Parts> {
+): Promise<Bundle> {
   const { metafile } = await esbuild.build({
     absWorkingDir: ROOT,
     entryPoints: [...entries],
@@ -81,21 +88,36 @@ export async function bundle(
     define: { SLEAP_RTC_COMMIT: JSON.stringify(commit) },
     plugins: [SUITED],
   });
-  return partsOf(metafile);
+  const { outputs } = metafile;
+  return { parts: partsOf(Object.values(outputs)), atStart: partsOf(startFiles(entries[0]!, outputs)) };
 }
 
 /** Ends the bundler's process; without it a script does not end. */
 export const stopBundler: () => Promise<void> = esbuild.stop;
 
-function partsOf({ outputs }: esbuild.Metafile): Parts {
+type Outputs = esbuild.Metafile["outputs"];
+
+function partsOf(outputs: readonly Outputs[string][]): Parts {
   const parts: Parts = {};
-  for (const { inputs } of Object.values(outputs)) {
+  for (const { inputs } of outputs) {
     for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
       const origin = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1] ?? "own";
       parts[origin] = (parts[origin] ?? 0) + bytesInOutput;
     }
   }
   return parts;
+}
+
+/** The files that are loaded before the program does anything: an entry point's, and what it imports statically. */
+function startFiles(entry: string, outputs: Outputs): Outputs[string][] {
+  const names = Object.keys(outputs).filter((name) => outputs[name]?.entryPoint === entry);
+  // The list grows while it is gone through.
+  for (const name of names) {
+    for (const { path, kind } of outputs[name]?.imports ?? []) {
+      if (kind === "import-statement" && path in outputs && !names.includes(path)) names.push(path);
+    }
+  }
+  return names.map((name) => outputs[name]!);
 }
 
 /** Name of an entry point's bundle. */
