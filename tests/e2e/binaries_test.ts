@@ -8,6 +8,7 @@ import {
 } from "../../scripts/local_lab.ts";
 import { COMPILER } from "../../scripts/local_binaries.ts";
 import { PROGRAMS } from "../../scripts/programs.ts";
+import { BUCKET, findServer, withServer } from "../s3/server.ts";
 import { AS_NOBODY, giveAway, installBinaries, missing, uninstall } from "./binaries.ts";
 import { namesIn, packageIn, type TestLab, withLab } from "./lab.ts";
 
@@ -142,6 +143,27 @@ async function narrowed(bin: string): Promise<void> {
   });
 }
 
+/** The object store's client is a file of its own in the binaries, loaded when a backend needs it. */
+async function objectStore(bin: string): Promise<void> {
+  await withBinaries(bin, async (test, options) => {
+    const data = join(test.folder, "s3");
+    await Deno.mkdir(data);
+    await withServer(data, async ({ env }) => {
+      const withStore = { ...options, env: { ...options.env, ...env } };
+      const section = storageSection("cloud", `s3://${BUCKET}/lab`);
+      const worker = await startWorker(test, section, [], withStore);
+      const output = join(test.folder, "out/store");
+      const path = await packageIn(test.home);
+      const args = ["train", path, "--session-string", worker.session, "--output-dir", output];
+      const run = await test.lab.runClient(section, args, withStore);
+      assert.equal(run.code, 0, `${run.stderr}\n${worker.process.output}`);
+      assert.equal(run.summary?.method, "copy");
+      assert.deepEqual(await namesIn(join(output, "models")), ["minimal_instance.centroid"]);
+      await worker.process.stop();
+    });
+  });
+}
+
 /** What the engine must not do is refused to it in the binary as well. */
 async function sandboxed(bin: string): Promise<void> {
   await withBinaries(bin, async ({ lab, folder }, options) => {
@@ -160,11 +182,12 @@ Deno.test({
     const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "sleap-rtc-binaries-" }));
     try {
       const bin = await installBinaries(folder);
-      const steps: [string, (bin: string) => Promise<void>][] = [
+      const steps: (readonly [string, (bin: string) => Promise<void>])[] = [
         ["say what they are, and hold one platform's library", versionsAndSizes],
         ["match their checksums", checksums],
         ["train one model three ways, and leave nothing in the temporary folder", threeWays],
         ["--allow-read and --allow-write narrow the worker, whatever is configured", narrowed],
+        ...(findServer() === undefined ? [] : [["go by way of an object store", objectStore] as const]),
         ["refuse the worker's engine what it must not do", sandboxed],
       ];
       for (const [name, step] of steps) await context.step(name, () => step(bin));
