@@ -56,8 +56,3 @@ async function rescue(job: WorkerJob, { folder, succeeded }: JobProgress): Promi
 export function stemOf(path: string): string {
   return basename(path).replace(/\.zip$/i, "");
 }
-
-/** The folder that an unpacked package lies in: the path itself, or that of the file. */
-export async function unpackedFolder(path: string): Promise<string> {
-  return (await Deno.stat(path)).isDirectory ? path : dirname(path);
-}

@@ -21,7 +21,8 @@ import { stemOf } from "./job_runner.ts";
 import { ResultsSender } from "./send_results.ts";
 import { refusalText, type SessionState, verdict } from "./session_state.ts";
 import type { StorageFlow } from "./storage_flow.ts";
-import { failureMessage, refusals, type WorkerJob } from "./worker_job.ts";
+import type { WorkerJob } from "./worker_job.ts";
+import { failureMessage, refusals } from "./failure.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "session"]);
 

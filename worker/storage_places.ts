@@ -1,5 +1,5 @@
 /** Where a storage job finds its package and leaves its results: in a folder, or in an object store. */
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { StorageBackend } from "../storage/backend.ts";
 import { checkRelativePath, PathValidationError } from "../storage/containment.ts";
 import type { TreeSize } from "../storage/copy.ts";
@@ -7,7 +7,6 @@ import { flushUpwards } from "../storage/local/disk.ts";
 import { uploadTree, withStore } from "../storage/object_store.ts";
 import type { StorageResolver } from "../storage/resolver.ts";
 import { type JobInput, type JobResult, MODELS } from "./job.ts";
-import { unpackedFolder } from "./job_runner.ts";
 import { publishResults } from "./results.ts";
 
 /** Where a storage job reads and writes; each call checks the paths again. */
@@ -157,4 +156,9 @@ export function storePlaces(
         return size;
       }),
   };
+}
+
+/** The folder that an unpacked package lies in: the path itself, or that of the file. */
+async function unpackedFolder(path: string): Promise<string> {
+  return (await Deno.stat(path)).isDirectory ? path : dirname(path);
 }
