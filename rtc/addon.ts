@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { errorText, UserError } from "../config/user_error.ts";
 
 /** Name of the file, beside the program's bundle. */
 export const ADDON_FILE = "node_datachannel.node";
@@ -34,9 +35,9 @@ export function useAddon(path: string): void {
   unpacked = path;
 }
 
-/** Unpacks the embedded library. Throws Deno's file errors. */
+/** Unpacks the embedded library. Throws {@link UserError}. */
 export function unpackAddon(): UnpackedAddon {
-  const folder = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "sleap-rtc-" }));
+  const folder = orSay("unpacked", () => Deno.realPathSync(Deno.makeTempDirSync({ prefix: "sleap-rtc-" })));
   const path = join(folder, ADDON_FILE);
   const remove = (): void => {
     try {
@@ -46,7 +47,8 @@ export function unpackAddon(): UnpackedAddon {
     }
   };
   try {
-    Deno.writeFileSync(path, Deno.readFileSync(EMBEDDED_ADDON), { mode: 0o500 });
+    const write = (): void => Deno.writeFileSync(path, Deno.readFileSync(EMBEDDED_ADDON), { mode: 0o500 });
+    orSay("unpacked", write);
   } catch (error) {
     remove();
     throw error;
@@ -54,7 +56,10 @@ export function unpackAddon(): UnpackedAddon {
   return { folder, path, remove };
 }
 
-/** Loads the library; what the bundle has in place of node-datachannel's own search through `node_modules`. */
+/**
+ * Loads the library; what the bundle has in place of node-datachannel's own search through `node_modules`.
+ * Throws {@link UserError}.
+ */
 export function loadAddon(): unknown {
   if (unpacked !== undefined) return open(unpacked);
   if (!UNPACKS_ADDON) return open(EMBEDDED_ADDON);
@@ -68,6 +73,21 @@ export function loadAddon(): unknown {
 
 function open(path: string): unknown {
   const module = { exports: {} };
-  process.dlopen(module, path);
+  orSay("loaded", () => process.dlopen(module, path));
   return module.exports;
+}
+
+/** Says what to do where the temporary folder is full, read-only, or closed to programs. */
+function orSay<Result>(what: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw new UserError(
+      `the native WebRTC library cannot be ${what} in the temporary folder: ${errorText(error)}`,
+      {
+        hint: "set TMPDIR to a folder that has 10 MB, may be written to, and is not mounted noexec",
+        cause: error,
+      },
+    );
+  }
 }

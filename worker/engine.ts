@@ -25,16 +25,18 @@ scope.onmessage = ({ data }) => {
 
 async function start({ settings }: Extract<ToEngine, { type: "start" }>): Promise<void> {
   await configureLog(settings.log);
-  // The native library comes with these, and only now is it known where it lies.
-  if (settings.addon !== undefined) useAddon(settings.addon);
-  const [{ WorkerServer }, { closeLibrary }] = await Promise.all([
-    import("./server.ts"),
-    import("../rtc/peer.ts"),
-  ]);
-  scope.postMessage({ type: "loaded" });
-  const server = new WorkerServer(settings, (message) => scope.postMessage(message));
-  serve(server);
+  let endLibrary = (): void => {};
   try {
+    // The native library comes with these, and only now is it known where it lies.
+    if (settings.addon !== undefined) useAddon(settings.addon);
+    const [{ WorkerServer }, { closeLibrary }] = await Promise.all([
+      import("./server.ts"),
+      import("../rtc/peer.ts"),
+    ]);
+    endLibrary = closeLibrary;
+    scope.postMessage({ type: "loaded" });
+    const server = new WorkerServer(settings, (message) => scope.postMessage(message));
+    serve(server);
     await server.run();
     scope.postMessage({ type: "stopped" });
   } catch (error) {
@@ -42,7 +44,7 @@ async function start({ settings }: Extract<ToEngine, { type: "start" }>): Promis
     const told = { message: errorText(error), hint: known?.hint, exitCode: known?.exitCode ?? 1 };
     scope.postMessage({ type: "stopped", error: told });
   } finally {
-    closeLibrary();
+    endLibrary();
   }
 }
 

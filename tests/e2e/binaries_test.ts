@@ -164,6 +164,28 @@ async function objectStore(bin: string): Promise<void> {
   });
 }
 
+/** Where the library cannot be unpacked, both sides say what to do. */
+async function noPlace(bin: string): Promise<void> {
+  await withBinaries(bin, async (test, options) => {
+    const good = await startWorker(test, "", [], options);
+    const env = { ...test.lab.environment, ...options.env, TMPDIR: join(test.folder, "nowhere") };
+    const path = await packageIn(test.home);
+    const commands = [
+      ["sleap-rtc-client", "train", path, "--session-string", good.session],
+      ["sleap-rtc-worker", "--scratch", join(test.folder, "scratch")],
+    ] as const;
+    for (const [program, ...args] of commands) {
+      const run = test.lab.spawn([join(bin, program), ...args], { ...options, env });
+      assert.equal(await run.exited(), 1, run.output);
+      assert.match(
+        run.output,
+        /error: the native WebRTC library cannot be unpacked in the temporary folder: /,
+      );
+      assert.match(run.output, /hint: set TMPDIR to a folder/);
+    }
+  });
+}
+
 /** What the engine must not do is refused to it in the binary as well. */
 async function sandboxed(bin: string): Promise<void> {
   await withBinaries(bin, async ({ lab, folder }, options) => {
@@ -188,6 +210,7 @@ Deno.test({
         ["train one model three ways, and leave nothing in the temporary folder", threeWays],
         ["--allow-read and --allow-write narrow the worker, whatever is configured", narrowed],
         ...(findServer() === undefined ? [] : [["go by way of an object store", objectStore] as const]),
+        ["say what to do where there is no temporary folder", noPlace],
         ["refuse the worker's engine what it must not do", sandboxed],
       ];
       for (const [name, step] of steps) await context.step(name, () => step(bin));
