@@ -67,8 +67,9 @@ export class Session {
   /** Whether the client has a window for the trainer's reports. */
   #hasMonitor = false;
   #job: WorkerJob | undefined;
-  /** Settles when the client has been told all of the job that it follows. */
-  #following: Promise<void> | undefined;
+  #isFollowing = false;
+  /** Settles when the client has been told all of the jobs that it followed. */
+  #told: Promise<void> = Promise.resolve();
 
   constructor(pipe: Pipe, options: SessionOptions) {
     this.#pipe = pipe;
@@ -83,13 +84,13 @@ export class Session {
     return this.#job;
   }
 
-  /** Settles when the client has been told all of the job that it follows, or follows none. */
+  /** Settles when the client has been told all of the jobs that it followed. */
   get told(): Promise<void> {
-    return this.#following ?? Promise.resolve();
+    return this.#told;
   }
 
   get #state(): SessionState {
-    if (this.#following) return "following";
+    if (this.#isFollowing) return "following";
     return this.#options.visits ? "visiting" : "ready";
   }
 
@@ -107,7 +108,7 @@ export class Session {
     } finally {
       this.#abort.abort(new UserError("the client left"));
       await this.#leaveJob();
-      await this.#following;
+      await this.#told;
       await this.#incoming.discard();
       await this.#transfer.interrupt();
     }
@@ -263,9 +264,12 @@ export class Session {
   }
 
   #follow(job: WorkerJob, after: number, wantsResults: boolean): void {
-    this.#following = this.#tellAll(job, after, wantsResults)
-      .catch((error: unknown) => this.#report(error, job.id))
-      .finally(() => this.#following = undefined);
+    this.#isFollowing = true;
+    const telling = this.#tellAll(job, after, wantsResults).catch((error: unknown) => {
+      this.#isFollowing = false;
+      return this.#report(error, job.id);
+    });
+    this.#told = Promise.all([this.#told, telling]).then(() => {});
   }
 
   /** Tells the client what happened and happens in a job; results go before the word that it is over. */
@@ -273,8 +277,8 @@ export class Session {
     const { signal } = this.#abort;
     for await (const { seq, text, end } of job.journal.read(after, signal)) {
       if (end && wantsResults) await this.#sendResults(job);
-      // A Python client without a window would not know what to do with them.
-      if (text.startsWith("PROGRESS_REPORT::") && !this.#options.comesBack && !job.hasMonitor) continue;
+      // Who hears of the end may begin the next job at once.
+      if (end) this.#isFollowing = false;
       await this.#sayText(this.#options.comesBack ? formatMessage({ type: "JOB_EVENT", seq, text }) : text);
     }
   }

@@ -178,3 +178,20 @@ Deno.test("session: inference output of any length goes out in messages of 65536
     assert.ok(seen.includes("INFERENCE_JOB_END::inference"));
     assert.match(seen.find((each) => each.startsWith("FILE_META"))!, /^FILE_META::predictions\.slp:5:/);
   }));
+
+Deno.test("session: the next job may begin as soon as the end of one is told, however slow that leaves", () =>
+  withSession(async ({ say, put, until, workerNative }) => {
+    await put("alice/pkg.zip", await packageOf("pkg", { a: GOOD_RUN }));
+    const send = workerNative.sendMessage.bind(workerNative);
+    workerNative.sendMessage = (text): boolean => {
+      // As with a full queue: the word is on its way, and whoever said it waits.
+      if (text.startsWith("JOB_COMPLETE::job_1::")) workerNative.buffered = 16 * 1024 * 1024;
+      return send(text);
+    };
+    await say(...v2("pkg.zip", "out", "job_1"));
+    await until(/^JOB_COMPLETE::job_1::/);
+    await say(...v2("pkg.zip", "out", "job_2"));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    workerNative.drain();
+    assert.match((await until(/^JOB_(COMPLETE|FAILED)/)).at(-1)!, /^JOB_COMPLETE::job_2::/);
+  }));
