@@ -6,6 +6,7 @@ import { formatSession } from "../protocol/session_string.ts";
 import { pause } from "../signaling/presence.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { bringHome, type JobPlaces } from "./bring_home.ts";
+import { NoWorkerError } from "./choose_worker.ts";
 import type { Connection } from "./connect.ts";
 import { Conversation } from "./conversation.ts";
 import { followJob, type JobEnd } from "./follow.ts";
@@ -20,8 +21,6 @@ import { say } from "./talk.ts";
 const ANSWER_LIMIT_MS = 10_000;
 /** A job whose worker was lost is looked for after so many milliseconds each: a worker may be started anew. */
 const PAUSES_MS = [0, 2_000, 4_000, 8_000] as const;
-/** The same for one that had not begun, and could as well be submitted again. */
-const SHORT_PAUSES_MS = [0, 1_000] as const;
 
 /** No worker that can be asked knows the job. */
 export class UnknownJobError extends UserError {}
@@ -65,7 +64,10 @@ export async function awaitFacts(
   for (;;) {
     const incoming = await conversation.next(Math.max(0, deadline - performance.now()), signal);
     if (incoming?.type === "CLOSED") throw new WorkerLostError(true);
-    if (incoming === undefined || incoming.type === "JOB_UNKNOWN") {
+    if (incoming === undefined) {
+      throw new UserError(`the worker did not answer within ${ANSWER_LIMIT_MS / 1000} s`);
+    }
+    if (incoming.type === "JOB_UNKNOWN") {
       throw new UnknownJobError(`the worker knows no job ${id}`, {
         hint: "a worker remembers a job for three days; if it is in another room now, give --session-string",
       });
@@ -187,7 +189,7 @@ export async function attachAgain(
   options: AttachOptions,
 ): Promise<Summary> {
   const { screen, signal } = options;
-  for (const pauseMs of lost.started ? PAUSES_MS : SHORT_PAUSES_MS) {
+  for (const pauseMs of PAUSES_MS) {
     await pause(pauseMs, signal);
     signal.throwIfAborted();
     try {
@@ -196,9 +198,12 @@ export async function attachAgain(
       throw lost;
     } catch (error) {
       signal.throwIfAborted();
-      if (error === lost) throw lost;
+      // Where it is known to be gone, one that had not begun can as well be submitted again.
+      const isGone = error instanceof UnknownJobError || error instanceof NoWorkerError;
+      if (error === lost || (isGone && !lost.started)) throw lost;
       screen.show({ event: "info", text: `job ${record.id} cannot be followed: ${errorText(error)}` });
     }
   }
-  throw lost;
+  // It may run: it is not submitted a second time.
+  throw lost.started ? lost : new WorkerLostError(true);
 }

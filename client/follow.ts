@@ -6,6 +6,7 @@ import { FileReceiver } from "../rtc/receive.ts";
 import { declineFiles, FilesReceiver, parseOffer } from "../rtc/receive_files.ts";
 import { createInside } from "../storage/containment.ts";
 import type { Conversation, Incoming } from "./conversation.ts";
+import { RESULTS_PREFIX } from "./results.ts";
 import type { Screen } from "./screen.ts";
 import { StartupWatch } from "./startup_watch.ts";
 import { TrainingStatus } from "./training_status.ts";
@@ -240,7 +241,7 @@ class Follower {
     if (message.type === "FILES_OFFER") await this.#takeOffer(message.json);
     const folder = await this.#transfer?.take(message);
     if (!folder) return;
-    const target = join(this.#options.inbox, `results-${this.#arrived.folders.length + 1}`);
+    const target = join(this.#options.inbox, `${RESULTS_PREFIX}${this.#arrived.folders.length + 1}`);
     await folder.moveTo(target);
     this.#arrived.folders.push(target);
     this.#transfer = undefined;

@@ -12,7 +12,7 @@ import { bringHome, tidy } from "./bring_home.ts";
 import { JobFailedError, RefusedError, WorkerLostError } from "./job_error.ts";
 import { JobLog } from "./job_log.ts";
 import { type Attempt, checkWishes, planSubmission } from "./plan.ts";
-import { firstFolder } from "./results.ts";
+import { firstFolder, leaveInbox } from "./results.ts";
 import type { ChoiceFlags, RoomFlags } from "./room.ts";
 import { untilBegun } from "./resubmit.ts";
 import type { Screen, Summary } from "./screen.ts";
@@ -36,6 +36,10 @@ export interface JobRequest extends RoomFlags, ChoiceFlags {
   userSubdir: string | undefined;
   /** Leave when the job has begun. */
   detach?: boolean;
+}
+
+function mayGoOn(id: string): string {
+  return `the worker did not hear of it: the job may go on; end it with: sleap-rtc-client cancel ${id}`;
 }
 
 /** The job has begun, and is left to itself. */
@@ -91,7 +95,12 @@ export async function runClientJob(
   const tryOnce = (flags: RoomFlags & ChoiceFlags): Promise<Summary> =>
     submitOnce(flags).catch(async (error: unknown) => {
       if (!(error instanceof WorkerLostError) || !log.record) throw error;
-      const summary = await attachAgain(log.record, error, config, { inbox, screen, signal });
+      const { record } = log;
+      const summary = await attachAgain(record, error, config, { inbox, screen, signal })
+        .catch((failure: unknown) => {
+          if (signal.aborted) screen.show({ event: "warning", text: mayGoOn(record.id) });
+          throw failure;
+        });
       return { ...summary, channel_bytes: summary.channel_bytes + lostBytes };
     });
   try {
@@ -100,7 +109,9 @@ export async function runClientJob(
     if (error instanceof Detached) return undefined;
     throw error;
   } finally {
-    await Deno.remove(inbox, { recursive: true });
+    for (const path of await leaveInbox(inbox, request.outputDir)) {
+      screen.show({ event: "warning", text: `results that came are kept in ${path}` });
+    }
   }
 }
 
@@ -207,8 +218,7 @@ class ClientJob {
       return await this.#follow(attempt);
     } catch (error) {
       await this.log.leave();
-      const isCancelled = this.signal.aborted;
-      if (isCancelled) await this.#cancel();
+      const isCancelled = this.signal.aborted && await this.#cancel();
       const results = await firstFolder(started.resultFolders);
       await started.release();
       if (results !== undefined) {
@@ -218,22 +228,23 @@ class ClientJob {
     }
   }
 
-  /** A worker that goes on without its client must be told. Never throws. */
-  async #cancel(): Promise<void> {
+  /** A worker that goes on without its client must be told; whether the job has ended. Never throws. */
+  async #cancel(): Promise<boolean> {
     const { pipe } = this.connection;
-    if (!this.#comesBack || !pipe.isOpen) return;
+    if (!this.#comesBack) return true;
     const limit = AbortSignal.timeout(CANCEL_LIMIT_MS);
     try {
       await pipe.send(formatMessage({ type: "JOB_CANCEL", id: this.#jobId }), limit);
       for (let incoming; (incoming = await this.#conversation.next(undefined, limit));) {
         const { type } = incoming;
-        if (type === "JOB_FAILED" || type === "JOB_COMPLETE" || type === "JOB_UNKNOWN" || type === "CLOSED") {
-          return;
-        }
+        if (type === "JOB_FAILED" || type === "JOB_COMPLETE" || type === "JOB_UNKNOWN") return true;
+        if (type === "CLOSED") break;
       }
     } catch {
-      // It ends the job when it hears of it; there is no more to be done here.
+      // It ends the job when it hears of it, which may be later.
     }
+    this.screen.show({ event: "warning", text: mayGoOn(this.#jobId) });
+    return false;
   }
 
   #follow(attempt: Attempt): Promise<JobEnd> {

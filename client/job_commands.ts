@@ -8,7 +8,9 @@ import { askForJob, attachToJob, awaitFacts, roomOf } from "./attach.ts";
 import { Conversation, type Incoming } from "./conversation.ts";
 import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
 import { showMessage } from "./follow.ts";
+import { WorkerLostError } from "./job_error.ts";
 import { type JobRecord, listRecords, readRecord } from "./job_records.ts";
+import { leaveInbox } from "./results.ts";
 import { jsonScreen, type Screen, table, textScreen } from "./screen.ts";
 import { say } from "./talk.ts";
 import { withWorker } from "./with_worker.ts";
@@ -54,7 +56,9 @@ async function attach(id: string, flags: AttachFlags): Promise<void> {
       if (!summary.ok) throw new ExitCode(1);
     });
   } finally {
-    await Deno.remove(inbox, { recursive: true });
+    for (const path of await leaveInbox(inbox, outputDir)) {
+      screen.show({ event: "warning", text: `results that came are kept in ${path}` });
+    }
   }
 }
 
@@ -78,7 +82,7 @@ async function tell(
 ): Promise<void> {
   while (conversation.seen < last) {
     const incoming = await conversation.next(undefined, signal);
-    if (incoming === undefined || incoming.type === "CLOSED") return;
+    if (incoming === undefined || incoming.type === "CLOSED") throw new WorkerLostError(true);
     showMessage(screen, incoming);
     if (incoming.type === "JOB_FAILED") {
       screen.show({ event: "info", text: `the job failed: ${incoming.text}` });

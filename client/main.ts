@@ -13,6 +13,7 @@ import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./f
 import { examine, findingLine } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
 import { type JobRequest, runClientJob } from "./job.ts";
+import { WorkerLostError } from "./job_error.ts";
 import { addJobCommands } from "./job_commands.ts";
 import { closeConnections, withWorker } from "./with_worker.ts";
 import { enterRoom, listWorkers } from "./room.ts";
@@ -109,6 +110,8 @@ async function submitJob(
     if (await submitPackage(labelsPackage, config, flags)) await made.removeAll();
     else console.error(`the package that was made of the labels stays in ${made.folder}`);
   } catch (error) {
+    // The job may go on, and read it.
+    if (error instanceof WorkerLostError && error.started) throw error;
     const left = await made.remove();
     if (left !== undefined) console.error(`warning: there are further files in ${left}; it is kept`);
     throw error;

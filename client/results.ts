@@ -51,7 +51,10 @@ export async function fetchFromInbox(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   let results: string | undefined;
-  for (const folder of folders) results = await fetchFolder(folder, outputDir, signal) ?? results;
+  for (const folder of folders) {
+    results = await fetchFolder(folder, outputDir, signal) ?? results;
+    await Deno.remove(folder, { recursive: true });
+  }
   for (const path of files) {
     try {
       results = await fetchFile(path, inbox, outputDir, signal) ?? results;
@@ -66,6 +69,25 @@ export async function fetchFromInbox(
     }
   }
   return results;
+}
+
+/** Begin of the name of results that came whole over a link, in the inbox. */
+export const RESULTS_PREFIX = "results-";
+
+/**
+ * Removes an inbox. Results that came whole and were not put in their place, after Ctrl-C for example, are kept in the
+ * output folder, as the worker has them no longer; returns their paths.
+ */
+export async function leaveInbox(inbox: string, outputDir: string): Promise<string[]> {
+  const kept: string[] = [];
+  for await (const { name } of Deno.readDir(inbox)) {
+    if (!name.startsWith(RESULTS_PREFIX)) continue;
+    const path = join(outputDir, `${name}-${crypto.randomUUID().slice(0, 8)}`);
+    await Deno.rename(join(inbox, name), path);
+    kept.push(path);
+  }
+  await Deno.remove(inbox, { recursive: true });
+  return kept;
 }
 
 /** Runs into `models/`, predictions as they are. */

@@ -92,7 +92,9 @@ async function listen(
       const incoming = await conversation.next(undefined, over).catch(() => undefined);
       if (incoming === undefined) return;
       if (incoming.type === "CLOSED") return refused.abort(new WorkerLostError(false));
-      if (incoming.type === "JOB_FAILED" && (incoming.id ?? jobId) === jobId) {
+      // Was the last word about the files just said, it is the job that failed: that is for those who follow it.
+      await new Promise((resolve) => setTimeout(resolve));
+      if (!over.aborted && incoming.type === "JOB_FAILED" && (incoming.id ?? jobId) === jobId) {
         return refused.abort(new JobFailedError(`the worker did not take the package: ${incoming.text}`));
       }
       if (!isAboutFiles(incoming)) others.push(incoming);

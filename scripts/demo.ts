@@ -144,7 +144,9 @@ async function main(): Promise<void> {
   const lab = await LocalLab.start(OUTPUT);
   try {
     const workerConfig = `${storageSection("lab", WORKER_MOUNT)}\n${real ? "" : exampleTrainer()}`;
-    const worker = await lab.worker(workerConfig, [], { prefix: workerPrefix });
+    const worker = await lab.worker(workerConfig, ["--scratch", join(OUTPUT, "worker")], {
+      prefix: workerPrefix,
+    });
     const common = storageSection("lab", CLIENT_MOUNT);
     const ways: Way[] = [
       {

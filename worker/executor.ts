@@ -3,6 +3,8 @@ import { UserError } from "../config/user_error.ts";
 
 /** A program that is asked to end gets this long before it is killed, in milliseconds. */
 const GRACE_MS = 3_000;
+/** What a program leaves behind may hold its output open for so long after its end, in milliseconds. */
+const LINGER_MS = 5_000;
 /** A piece of output without a line end is passed on at this length (PROTOCOL.md section 12.2). */
 const MAX_PIECE_LENGTH = 65_536;
 
@@ -100,6 +102,8 @@ export async function execute(
   const group = new ProcessGroup(child, killGroup, killStrays);
   const stop = (): void => group.stop();
   signal.addEventListener("abort", stop, { once: true });
+  let linger: ReturnType<typeof setTimeout> | undefined;
+  void child.status.then(() => linger = setTimeout(() => group.killRest(), LINGER_MS));
   try {
     await Promise.all([
       pump(child.stdout, onOutput, signal),
@@ -112,6 +116,7 @@ export async function execute(
     throw error;
   } finally {
     await group.ended();
+    clearTimeout(linger);
     onGroup?.(child.pid, false);
     signal.removeEventListener("abort", stop);
   }
@@ -142,11 +147,13 @@ class ProcessGroup {
   stop(): void {
     if (this.#timer !== undefined) return;
     this.#kill(this.#child.pid, "SIGTERM");
-    this.#timer = setTimeout(() => {
-      this.#kill(this.#child.pid, "SIGKILL");
-      // They may hold the output open.
-      this.#killStrays?.();
-    }, GRACE_MS);
+    this.#timer = setTimeout(() => this.killRest(), GRACE_MS);
+  }
+
+  /** Kills all that there is, also what is in another group and holds the output open. */
+  killRest(): void {
+    this.#kill(this.#child.pid, "SIGKILL");
+    this.#killStrays?.();
   }
 
   /** Waits for the program. Of a group that was stopped nothing stays, even what ignores a polite request. */

@@ -1,17 +1,22 @@
 import { getLogger } from "@logtape/logtape";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { UserError } from "../config/user_error.ts";
 import type { JobEndState, JobFacts } from "../protocol/jobs.ts";
 import { MAX_LOG_BYTES, type Message } from "../protocol/message.ts";
-import { lockFolder, removeAll } from "../storage/folder_lock.ts";
+import { lockFolder, removeAll, removeLocked, unlockFolder } from "../storage/folder_lock.ts";
 import type { JobSettings } from "./job.ts";
 import { Journal } from "./journal.ts";
 import { WorkerJob } from "./worker_job.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "job"]);
 
+/** Begin of the name of a job's folder in the worker's scratch folder; it is gone when the job has ended. */
+export const JOB_PREFIX = "job-";
 /** Name of a job's journal in its folder. */
 export const JOURNAL = "journal.jsonl";
+
+/** What stands for a job id that never came (PROTOCOL.md section 12.5). */
+export const NO_ID = "None";
 
 /** An ended job, with the results that nobody took, is forgotten after so long, in milliseconds: three days. */
 const KEPT_MS = 3 * 24 * 3600_000;
@@ -56,6 +61,8 @@ export class Jobs {
   readonly #jobs = new Map<string, WorkerJob>();
   /** Places of jobs, by number; each has a GPU of its own where there are several. */
   readonly #places = new Map<number, WorkerJob>();
+  /** Ids of jobs that are about to begin. */
+  readonly #starting = new Set<string>();
   #isClosed = false;
 
   constructor(options: JobsOptions) {
@@ -68,16 +75,20 @@ export class Jobs {
     const found: WorkerJob[] = [];
     for await (const { name, isDirectory } of Deno.readDir(folder)) {
       if (!isDirectory) continue;
-      const journal = await Journal.open(join(folder, name, JOURNAL)).catch(() => undefined);
-      if (!journal) continue;
-      await journal.close();
-      if (!journal.end) continue;
-      const job = new WorkerJob(journal, join(folder, name), settings, undefined);
+      const path = join(folder, name);
+      // The journal of a job that runs belongs to its worker.
+      const lock = await lockFolder(path);
+      if (!lock) continue;
+      const journal = await Journal.open(join(path, JOURNAL)).catch(() => undefined);
+      await journal?.close();
+      await unlockFolder(path, lock);
+      if (!journal?.end) continue;
+      const job = new WorkerJob(journal, path, settings, undefined);
       await job.results();
       found.push(job);
     }
     found.sort((a, b) => a.journal.header.began < b.journal.header.began ? -1 : 1);
-    for (const job of found) this.#jobs.set(job.id, job);
+    for (const job of found) this.#remember(job);
   }
 
   get(id: string): WorkerJob | undefined {
@@ -105,25 +116,32 @@ export class Jobs {
   /**
    * Begins a job; it goes on whoever leaves. Throws `UserError` when one with this id runs, Deno's file errors.
    */
-  async start({ id, name, room, hasMonitor = false, run }: JobSpec): Promise<WorkerJob> {
+  async start(spec: JobSpec): Promise<WorkerJob> {
+    const { id } = spec;
+    this.#checkOpen();
+    if (this.#starting.has(id) || this.#jobs.get(id)?.isRunning) {
+      throw new UserError("a job with this id is running");
+    }
+    if (id !== NO_ID) this.#starting.add(id);
+    try {
+      return await this.#start(spec);
+    } finally {
+      this.#starting.delete(id);
+    }
+  }
+
+  #checkOpen(): void {
     if (this.#isClosed) throw new UserError("the worker is stopping: it begins no job any more");
-    if (this.#jobs.get(id)?.isRunning) throw new UserError("a job with this id is running");
-    const { scratch, onChange, timeLimitMs } = this.#options;
-    const folder = join(this.#options.folder, crypto.randomUUID());
+  }
+
+  async #start({ id, name, room, hasMonitor = false, run }: JobSpec): Promise<WorkerJob> {
+    const { onChange, timeLimitMs } = this.#options;
     await this.#forget();
-    const lock = await lockFolder(folder);
-    if (!lock) throw new UserError("the worker cannot keep a job's journal");
-    await Deno.mkdir(folder, { mode: 0o700 });
-    const own = await Deno.makeTempDir({ dir: scratch, prefix: "job-" });
-    const began = new Date().toISOString();
-    const journal = await Journal.create(join(folder, JOURNAL), { id, name, room, began, folder: own });
     const place = this.#freePlace();
-    const job = new WorkerJob(journal, folder, this.#settingsFor(place), lock);
+    const job = await this.#make({ id, name, room }, this.#settingsFor(place));
     job.hasMonitor = hasMonitor;
     this.#places.set(place, job);
-    // The order of the map is that in which jobs began.
-    this.#jobs.delete(id);
-    this.#jobs.set(id, job);
+    this.#remember(job);
     const timer = timeLimitMs === undefined ? undefined : setTimeout(() => {
       job.cancel(`the time limit of ${timeLimitMs / 1000} s has passed`, "failed");
     }, timeLimitMs);
@@ -134,6 +152,36 @@ export class Jobs {
       onChange();
     });
     return job;
+  }
+
+  /** A job's folders and journal, or nothing of them. */
+  async #make(header: Pick<JobSpec, "id" | "name" | "room">, settings: JobSettings): Promise<WorkerJob> {
+    const folder = join(this.#options.folder, crypto.randomUUID());
+    const lock = await lockFolder(folder);
+    if (!lock) throw new UserError("the worker cannot keep a job's journal");
+    let own: string | undefined;
+    try {
+      await Deno.mkdir(folder, { mode: 0o700 });
+      own = await Deno.makeTempDir({ dir: this.#options.scratch, prefix: JOB_PREFIX });
+      const began = new Date().toISOString();
+      const journal = await Journal.create(join(folder, JOURNAL), { ...header, began, folder: own });
+      // It may have been closed meanwhile.
+      this.#checkOpen();
+      return new WorkerJob(journal, folder, settings, lock);
+    } catch (error) {
+      if (own !== undefined) await removeAll(own);
+      await removeLocked(folder, lock);
+      throw error;
+    }
+  }
+
+  /** By its id; one that ended with the same id, or has none, stays for its time under a name of its own. */
+  #remember(job: WorkerJob): void {
+    const old = this.#jobs.get(job.id);
+    if (old) this.#jobs.set(basename(old.folder), old);
+    // The order of the map is that in which jobs began.
+    this.#jobs.delete(job.id);
+    this.#jobs.set(job.id === NO_ID ? basename(job.folder) : job.id, job);
   }
 
   /** A worker may run for months. */

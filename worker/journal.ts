@@ -6,8 +6,8 @@ import { z } from "zod";
 import { JOB_ENDS, type JobEndState } from "../protocol/jobs.ts";
 import { parseMessage } from "../protocol/message.ts";
 
-/** A job's output beyond so many bytes is not kept; what is said about the job is. */
-const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
+/** When a journal has so many bytes, no more output and reports are kept; what is said about the job is. */
+const MAX_BYTES = 256 * 1024 * 1024;
 /** Bytes per read. */
 const READ_BYTES = 64 * 1024;
 const LF = 10;
@@ -47,7 +47,7 @@ export class Journal {
   #seq = 0;
   /** Of the file, in bytes. */
   #size = 0;
-  #outputBytes = 0;
+  #isFull = false;
   #writing: Promise<void> = Promise.resolve();
   readonly #waiting = new Set<() => void>();
 
@@ -148,12 +148,11 @@ export class Journal {
   /** The text to keep: of output that never stops, in the end nothing. */
   #fits(text: string): string | undefined {
     const { type } = parseMessage(text);
-    if (type !== "LOG" && type !== "TRACK_LOG") return text;
-    if (this.#outputBytes > MAX_OUTPUT_BYTES) return undefined;
-    this.#outputBytes += text.length;
-    return this.#outputBytes > MAX_OUTPUT_BYTES
-      ? "(the output is too long: the rest of it is not kept)\n"
-      : text;
+    if (type !== "LOG" && type !== "TRACK_LOG" && type !== "PROGRESS_REPORT") return text;
+    if (this.#size <= MAX_BYTES) return text;
+    if (this.#isFull) return undefined;
+    this.#isFull = true;
+    return "(the output is too long: the rest of it is not kept)\n";
   }
 
   #took(event: JobEvent): void {
@@ -219,6 +218,7 @@ async function* linesOf(
 ): AsyncGenerator<{ line: string; end: number }, void> {
   using file = await Deno.open(path, { read: true });
   const buffer = new Uint8Array(READ_BYTES);
+  const decoder = new TextDecoder();
   let [rest, offset] = [new Uint8Array(), 0];
   // Asked before each end of the file: what was written before the answer has been read by then.
   for (let isLast = false;;) {
@@ -229,10 +229,12 @@ async function* linesOf(
       continue;
     }
     rest = joined(rest, buffer.subarray(0, read));
-    for (let cut; (cut = rest.indexOf(LF)) >= 0; rest = rest.slice(cut + 1)) {
-      offset += cut + 1;
-      yield { line: new TextDecoder().decode(rest.subarray(0, cut)), end: offset };
+    let begin = 0;
+    for (let cut; (cut = rest.indexOf(LF, begin)) >= 0; begin = cut + 1) {
+      offset += cut + 1 - begin;
+      yield { line: decoder.decode(rest.subarray(begin, cut)), end: offset };
     }
+    rest = rest.slice(begin);
   }
 }
 

@@ -55,6 +55,15 @@ function killGroup(pid: number, signal: Deno.Signal): void {
 /** Lists the processes that have a variable with a value; what is not ours cannot be read, and is not listed. */
 const FIND_MARKED = 'grep -lsxz -- "$1" /proc/[0-9]*/environ';
 
+function killProcess(pid: number): void {
+  try {
+    Deno.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    logger.warn(`cannot end process ${pid}: ${errorText(error)}`);
+  }
+}
+
 /** Kills the programs of a job that have left its process group, where the system tells of them. */
 export async function killMarked(mark: string): Promise<void> {
   if (Deno.build.os !== "linux") return;
@@ -63,7 +72,7 @@ export async function killMarked(mark: string): Promise<void> {
     const { stdout } = await new Deno.Command("/bin/sh", { args, stdin: "null", stderr: "null" }).output();
     for (const [, pid] of new TextDecoder().decode(stdout).matchAll(/^\/proc\/(\d+)\//gm)) {
       logger.warn("a program of a job that has ended was left, and is killed: process {pid}", { pid });
-      Deno.kill(Number(pid), "SIGKILL");
+      killProcess(Number(pid));
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) {
@@ -84,6 +93,8 @@ export async function launchEngine(
   const engine = createEngine(await grantPermissions(settings));
   const post = (message: ToEngine): void => engine.postMessage(message);
   const running = new Set<number>();
+  /** For programs that were left; none is given up in the middle. */
+  const searches = new Set<Promise<void>>();
   let limit: ReturnType<typeof setTimeout> | undefined;
   let release = (): void => {};
   try {
@@ -103,7 +114,7 @@ export async function launchEngine(
         if (data.type === "registered") onRegistered(data);
         else if (data.type === "loaded") addon?.remove();
         else if (data.type === "killGroup") killGroup(data.pid, data.signal);
-        else if (data.type === "killMarked") void killMarked(data.mark);
+        else if (data.type === "killMarked") searches.add(killMarked(data.mark));
         else if (data.type === "group" && data.isRunning) running.add(data.pid);
         else if (data.type === "group") running.delete(data.pid);
         else if (data.type === "stopped" && data.error) reject(engineError(data.error));
@@ -121,6 +132,7 @@ export async function launchEngine(
     engine.terminate();
     addon?.remove();
     for (const pid of running) killGroup(pid, "SIGKILL");
+    await Promise.all(searches);
   }
 }
 

@@ -11,6 +11,7 @@ import type { EngineSettings } from "./engine_messages.ts";
 import { type JobSandbox, makeJobSandbox } from "./bubblewrap.ts";
 import { findProgram, hostProperties, listGpus } from "./host.ts";
 import { killMarked, launchEngine, type Registered } from "./launch.ts";
+import { JOB_PREFIX } from "./jobs.ts";
 import { recoverJobs, SCRATCH_PREFIX } from "./recover.ts";
 import { jobPrograms, storageFolders } from "./permissions.ts";
 import { reportSandbox } from "./sandbox_check.ts";
@@ -44,7 +45,7 @@ const EXAMPLES = `  A worker in a new room; it prints the session string that cl
 function createCommand(): Command {
   return createProgram(
     "sleap-rtc-worker",
-    "Runs SLEAP training packages for clients, one at a time.",
+    "Runs SLEAP training packages for clients.",
     EXAMPLES,
   )
     .option(
@@ -74,8 +75,10 @@ async function serve(flags: Flags): Promise<void> {
   for (const notice of config.notices) logger.info(notice);
   const parent = flags.scratch ?? config.worker.scratch;
   const scratch = await makeScratch(parent);
-  const incoming = await makeLasting("incoming", parent, scratch);
-  const jobs = await makeLasting("jobs", parent, scratch);
+  // Looking at the sandbox leaves nothing behind.
+  const lasting = flags.checkSandbox ? scratch : parent;
+  const incoming = await makeLasting("incoming", lasting, scratch);
+  const jobs = await makeLasting("jobs", lasting, scratch);
   await removeForsaken(incoming);
   await recoverJobs(jobs, killMarked);
   logger.info(
@@ -94,9 +97,7 @@ async function serve(flags: Flags): Promise<void> {
     else await launchEngine(settings, (room) => announce(room, flags));
   } finally {
     await sandbox?.remove();
-    await Deno.remove(scratch, { recursive: true });
-    // They stay where there is something in them for the next worker.
-    for (const path of [incoming, jobs]) await Deno.remove(path).catch(() => {});
+    await leaveScratch(scratch);
   }
 }
 
@@ -188,6 +189,12 @@ function announce(room: Registered, flags: Flags): void {
   console.log(`or room and token:\n\n  --room-id ${roomId} --token ${token}\n`);
 }
 
+/** Removes the scratch folder, unless a job was cut off in it: what it made is for the next worker to find. */
+async function leaveScratch(scratch: string): Promise<void> {
+  const names = (await Array.fromAsync(Deno.readDir(scratch))).map(({ name }) => name);
+  if (!names.some((name) => name.startsWith(JOB_PREFIX))) await Deno.remove(scratch, { recursive: true });
+}
+
 /** A private folder for this worker. */
 async function makeScratch(parent: string | undefined): Promise<string> {
   if (parent !== undefined) await Deno.mkdir(parent, { recursive: true });
@@ -203,7 +210,9 @@ async function makeLasting(name: string, parent: string | undefined, scratch: st
   const path = parent === undefined
     ? join(dirname(scratch), `sleap-rtc-${name}-${Deno.uid() ?? "user"}`)
     : join(parent, name);
-  await Deno.mkdir(path, { recursive: true, mode: 0o700 });
+  await Deno.mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  });
   const [info, own] = [await Deno.lstat(path), await Deno.stat(scratch)];
   if (info.isDirectory && info.uid === own.uid && ((info.mode ?? 0) & 0o077) === 0) {
     return await Deno.realPath(path);

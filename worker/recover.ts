@@ -32,7 +32,15 @@ export async function recoverJobs(
     const path = join(folder, name);
     const lock = await lockFolder(path);
     if (!lock) continue;
-    const journal = await Journal.open(join(path, JOURNAL)).catch(() => undefined);
+    const journal = await Journal.open(join(path, JOURNAL)).catch((error: unknown) => {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      logger.warn("{path} cannot be read, and is left: {reason}", { path, reason: errorText(error) });
+      return "unreadable" as const;
+    });
+    if (journal === "unreadable") {
+      await unlockFolder(path, lock);
+      continue;
+    }
     await journal?.close();
     if (!journal || isForgotten(journal)) {
       await removeLocked(path, lock);

@@ -159,6 +159,8 @@ export class WorkerServer {
       logger.info("waiting for {count} job(s) to end; a second signal ends them", { count: length });
     }
     await this.#jobs.idle();
+    // Results may still be on their way.
+    await Promise.all([...this.#clients.values()].map(({ session }) => session?.told));
     await this.stop();
   }
 

@@ -15,7 +15,7 @@ import { Link } from "../rtc/link.ts";
 import type { Pipe } from "../rtc/pipe.ts";
 import { IncomingFile } from "./incoming_file.ts";
 import { type ArrivedPackage, IncomingTransfer } from "./incoming_transfer.ts";
-import type { Jobs, JobSpec } from "./jobs.ts";
+import { type Jobs, type JobSpec, NO_ID } from "./jobs.ts";
 import { runArrivedJob, runStorageJob } from "./package_job.ts";
 import { stemOf } from "./job_runner.ts";
 import { ResultsSender } from "./send_results.ts";
@@ -28,8 +28,6 @@ const logger = getLogger(["sleap-rtc", "worker", "session"]);
 
 /** Longest job id that is taken, in characters. */
 const MAX_JOB_ID = 200;
-/** What stands for a job id that never came (PROTOCOL.md section 12.5). */
-const NO_ID = "None";
 
 /** What a session needs of its worker. */
 export interface SessionOptions {
@@ -161,7 +159,7 @@ export class Session {
         // A second id without a new backend begins a legacy sequence (PROTOCOL.md section 15.1, item 6).
         if (this.#sequenceBegun) storage.reset();
         this.#sequenceBegun = true;
-        this.#jobId = message.id.slice(0, MAX_JOB_ID);
+        this.#jobId = message.id.slice(0, MAX_JOB_ID) || NO_ID;
         return;
       case "FILE_META":
         this.#hasMonitor = message.hint.toLowerCase() === "true";

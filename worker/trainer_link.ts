@@ -1,7 +1,7 @@
 /** The way to and from a trainer that runs: what it reports, and what it is told (PROTOCOL.md section 12.3). */
 import { getLogger } from "@logtape/logtape";
 import { errorText } from "../config/user_error.ts";
-import { formatMessage, MAX_TEXT_BYTES } from "../protocol/message.ts";
+import { formatMessage, MAX_LOG_BYTES } from "../protocol/message.ts";
 import { commandFor, type ScriptLine, type TrainerPorts, wantsPorts } from "./script.ts";
 import { Publisher, Subscriber } from "./zmtp.ts";
 
@@ -23,7 +23,7 @@ export class TrainerLink {
     this.#reports = new Subscriber(async (text) => {
       const message = formatMessage({ type: "PROGRESS_REPORT", text });
       // Half a report is none.
-      if (new TextEncoder().encode(message).length <= MAX_TEXT_BYTES) await say(message);
+      if (new TextEncoder().encode(message).length <= MAX_LOG_BYTES) await say(message);
     });
   }
 

@@ -97,6 +97,8 @@ export class WorkerJob {
       killStrays: () => killMarked?.(mark),
       onGroup: (pid, isRunning) => {
         this.#group = isRunning ? pid : undefined;
+        // It was asked to end in the moment in which it began.
+        if (isRunning && this.#stopping) this.#settings.killGroup(pid, "SIGINT");
         onGroup?.(pid, isRunning);
       },
     };
@@ -104,7 +106,8 @@ export class WorkerJob {
 
   /** What the client is to know. Never throws: a job does not end because its journal cannot be written. */
   readonly say = async (text: string): Promise<void> => {
-    await this.journal.append(text).catch((error: unknown) => {
+    const [kept = ""] = cutText(text, MAX_LOG_BYTES);
+    await this.journal.append(kept).catch((error: unknown) => {
       logger.error("the journal of {id} cannot be written: {reason}", {
         id: this.id,
         reason: errorText(error),
@@ -131,10 +134,12 @@ export class WorkerJob {
    * What was made by then are the results.
    */
   stopEarly(): void {
-    if (this.#stopping || !this.isRunning) return;
+    if (!this.isRunning) return;
     logger.info("job {id} is to end early", { id: this.id });
+    const isFirst = !this.#stopping;
     this.#stopping = true;
-    if (this.#tellTrainer?.(STOP_TRAINING)) return;
+    // Asked a second time, also one that was told and goes on gets the signal.
+    if (isFirst && this.#tellTrainer?.(STOP_TRAINING)) return;
     if (this.#group !== undefined) this.#settings.killGroup(this.#group, "SIGINT");
   }
 

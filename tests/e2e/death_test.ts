@@ -67,7 +67,7 @@ Deno.test("Ctrl-C at the worker ends its job and leaves neither file nor process
     const run = await clientRun(client);
     assert.equal(run.code, 1);
     assert.equal(run.summary?.error, "the worker was stopped");
-    assert.deepEqual(await namesIn(join(test.folder, "scratch")), ["jobs"]);
+    assert.deepEqual(await namesIn(join(test.folder, "scratch")), ["incoming", "jobs"]);
     const own = (await processesWith("trainer/main.ts")).filter((line) => line.includes(test.folder));
     assert.deepEqual(own, []);
   }));

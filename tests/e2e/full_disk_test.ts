@@ -41,7 +41,7 @@ Deno.test({
         await worker.process.line(/ready for the next client/);
         assert.deepEqual(await namesIn(join(scratch, "incoming")), []);
         assert.equal(await worker.process.stop(), 0);
-        assert.deepEqual(await namesIn(scratch), []);
+        assert.deepEqual(await namesIn(scratch), ["incoming", "jobs"]);
       });
     }),
 });

@@ -176,3 +176,20 @@ Deno.test("execute: when the output cannot be passed on, the program is ended an
   await assert.rejects(running, failure);
   await assertEnds(pid);
 });
+
+Deno.test("execute: what a program leaves behind with its output open does not hold the job up", async () => {
+  let strays = 0;
+  const pids: number[] = [];
+  const status = await execute(
+    ["/bin/sh", "-c", "sleep 600 & echo pid $!"],
+    ".",
+    (piece) => {
+      pids.push(Number(piece.split(" ")[1]));
+      return Promise.resolve();
+    },
+    new AbortController().signal,
+    { ...OPTIONS, killStrays: () => void strays++ },
+  );
+  assert.deepEqual([status, strays], [0, 1]);
+  await assertEnds(pids[0]!);
+});

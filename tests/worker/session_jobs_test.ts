@@ -4,6 +4,7 @@ import type { Link } from "../../rtc/link.ts";
 import { withLink } from "../rtc/link_lab.ts";
 import { type Places, serve, until, withPlaces } from "./link_lab.ts";
 import { Jobs, JOURNAL } from "../../worker/jobs.ts";
+import type { WorkerJob } from "../../worker/worker_job.ts";
 import { GOOD_RUN, JOB, names, packageOf, v2 } from "./session_lab.ts";
 
 /** Calls a test with a link to a session that knows its jobs again. */
@@ -133,4 +134,55 @@ Deno.test("jobs: one that ended three days ago is forgotten when the next begins
     await (await next.start({ ...spec, id: "newest" })).ended;
     assert.deepEqual(next.list("room").map(({ id }) => id).toSorted(), ["new", "newest"]);
     assert.equal(names(folder).length, 2);
+  }));
+
+Deno.test("jobs: a worker that starts leaves the journals of another's running jobs alone", () =>
+  withPlaces(async ({ jobs, dir, scratch }) => {
+    const message = { type: "JOB_COMPLETE", id: "j", path: "." } as const;
+    let end = (): void => {};
+    const running = new Promise<void>((resolve) => end = resolve);
+    const run = async (job: WorkerJob): Promise<{ end: "complete"; message: typeof message }> => {
+      for (let line = 0; line < 50; line++) await job.say(`line ${line}\n`);
+      const others = [1, 2, 3].map(async () => {
+        const other = new Jobs({
+          folder: join(dir, "jobs"),
+          scratch,
+          settings: JOB,
+          gpus: [],
+          onChange: () => {},
+        });
+        await other.load();
+        assert.deepEqual(other.list("room"), []);
+      });
+      for (let line = 50; line < 500; line++) await job.say(`line ${line}\n`);
+      await Promise.all(others);
+      await running;
+      return { end: "complete", message };
+    };
+    const job = await jobs.start({ id: "j", name: "p.zip", room: "room", run });
+    end();
+    await job.ended;
+    const events = await Array.fromAsync(job.journal.read(0, new AbortController().signal));
+    assert.deepEqual(events.map(({ seq }) => seq), Array.from({ length: 501 }, (_, index) => index + 1));
+  }));
+
+Deno.test("jobs: of two that begin with one id in one moment one is refused; those without an id are all kept", () =>
+  withPlaces(async ({ jobs }) => {
+    const message = { type: "JOB_COMPLETE", id: "j", path: "." } as const;
+    const spec = {
+      name: "p.zip",
+      room: "room",
+      run: () => Promise.resolve({ end: "complete", message } as const),
+    };
+    const both = await Promise.allSettled([
+      jobs.start({ ...spec, id: "j" }),
+      jobs.start({ ...spec, id: "j" }),
+    ]);
+    assert.deepEqual(both.map(({ status }) => status), ["fulfilled", "rejected"]);
+    await Promise.all([jobs.start({ ...spec, id: "None" }), jobs.start({ ...spec, id: "None" })]);
+    await jobs.idle();
+    // One whose id was used before does not hide the earlier.
+    await jobs.start({ ...spec, id: "j" });
+    await jobs.idle();
+    assert.deepEqual(jobs.list("room").map(({ id }) => id).toSorted(), ["None", "None", "j", "j"]);
   }));

@@ -163,6 +163,7 @@ Deno.test("session over a link: results that the client declines are kept on the
   withServed(async (link, { home, jobs }) => {
     const path = join(home, "pkg.zip");
     await Deno.writeFile(path, await packageOf("pkg", { a: GOOD_RUN }));
+    await link.send("JOB_ID::job_1");
     const { sender, sent } = sending(link, await outgoingPackage(path));
     const offer = (await until(link, /^FILES_OFFER/, sender)).at(-1)!;
     assert.equal(await sent, undefined);
