@@ -119,7 +119,8 @@ export async function attachToJob(
       return { summary, state: facts.state };
     } catch (error) {
       await remember(record, conversation.seen);
-      throw error;
+      // It began long ago, whether this program saw that or not.
+      throw error instanceof WorkerLostError ? new WorkerLostError(true) : error;
     }
   });
 }

@@ -62,8 +62,11 @@ async function download(
 
 /** Removes what was made for a job. */
 export async function tidy({ jobFolder, remote }: JobPlaces, screen: Screen): Promise<void> {
-  const warn = (path: string) => (error: unknown): void =>
+  const warn = (path: string) => (error: unknown): void => {
+    // Somebody came back to this job before.
+    if (error instanceof Deno.errors.NotFound) return;
     screen.show({ event: "warning", text: `cannot remove ${path}: ${errorText(error)}` });
+  };
   if (remote) {
     await withStore(remote.store, (open) => open.remove(remote.path)).catch(warn(remote.path));
   }

@@ -10,7 +10,9 @@ export class WorkerLostError extends UserError {
 
   constructor(started: boolean) {
     super(`the connection to the worker was lost ${started ? "during the job" : "before the job began"}`, {
-      hint: "was the worker stopped? submit the job again when it, or another, is there",
+      hint: started
+        ? "if the worker lives the job goes on; come back to it with: sleap-rtc-client attach (its id: sleap-rtc-client jobs)"
+        : "was the worker stopped? submit the job again when it, or another, is there",
     });
     this.started = started;
   }

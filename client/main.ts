@@ -48,6 +48,15 @@ const EXAMPLES = `  Train on the worker that printed a session string:
 Settings come from ./sleap-rtc.toml, else ~/.sleap-rtc/config.toml; SLEAP_RTC_SIGNALING_WS, SLEAP_RTC_SIGNALING_HTTP,
 SLEAP_RTC_ENV and SHARED_STORAGE_ROOT win over the file.`;
 
+const WORKERS_EXAMPLES = `
+Examples:
+  sleap-rtc-client workers --room-id 1a2b3c4d --token 5e6f70`;
+
+const DOCTOR_EXAMPLES = `
+Examples:
+  sleap-rtc-client doctor
+  sleap-rtc-client doctor --session-string sleap-session:eyJy...`;
+
 const SUGGEST_EXAMPLES = `
 Examples:
   sleap-rtc-client config suggest /Volumes/lab/alice/training.zip --session-string sleap-session:eyJy...`;
@@ -73,6 +82,11 @@ function jobCommand(program: Command, kind: PackageType, description: string): v
     .option(
       "--shared-storage-root <folder>",
       "one shared folder, the backend `default`; also SHARED_STORAGE_ROOT",
+    )
+    .addHelpText(
+      "after",
+      `\nExamples:\n  sleap-rtc-client ${kind} package.zip --session-string sleap-session:eyJy...\n` +
+        `  sleap-rtc-client ${kind} package.zip --room-id 1a2b3c4d --token 5e6f70 --auto-select --output-dir results`,
     )
     .action(() => {
       const [packagePath = "", ...configs] = command.args;
@@ -127,7 +141,7 @@ async function submitPackage(
   let hasEnded = false;
   const screen = flags.json ? jsonScreen() : textScreen();
   for (const text of config.notices) screen.show({ event: "info", text });
-  await interruptible(screen, "the worker ends the job", async (signal) => {
+  await interruptible(screen, "a job that has begun is cancelled", async (signal) => {
     const summary = await runClientJob(
       {
         ...flags,
@@ -202,11 +216,12 @@ function createCommand(): Command {
   const program = createProgram("sleap-rtc-client", "Trains and runs SLEAP models on a worker.", EXAMPLES);
   jobCommand(program, "train", "Train the models of a training package.");
   jobCommand(program, "track", "Run inference with a track package.");
-  withRoomOptions(program.command("workers").description("List the workers of a room.")).action(showWorkers);
+  withRoomOptions(program.command("workers").description("List the workers of a room."))
+    .addHelpText("after", WORKERS_EXAMPLES).action(showWorkers);
   const doctor = program.command("doctor").description(
     "Check the setup: settings, storage, server, workers.",
   );
-  withRoomOptions(doctor).action(showFindings);
+  withRoomOptions(doctor).addHelpText("after", DOCTOR_EXAMPLES).action(showFindings);
   addJobCommands(program);
   addStorageCommands(program);
   const config = addConfigCommands(program);

@@ -133,10 +133,11 @@ export const JOB_ENVIRONMENT: readonly string[] = [
   "OMP_NUM_THREADS",
 ];
 
-const jobVariable = nonEmpty.refine(
-  (name) => name !== SECRET_VARIABLE,
-  "another variable: jobs do not get the room secret",
-);
+const jobVariable = z.string().regex(/^[A-Za-z_]\w*$/, "the name of a variable: letters, digits and '_'")
+  .refine(
+    (name) => name !== SECRET_VARIABLE,
+    "another variable: jobs do not get the room secret",
+  );
 
 /** Longest time limit of a job, in seconds: timers take no more. */
 const MAX_TIME_LIMIT = 2_000_000;

@@ -39,6 +39,9 @@ async function writeChecksums(folder: string, files: readonly string[]): Promise
 
 async function main(): Promise<void> {
   const { targets, output, json } = parse(Deno.args);
+  if (targets.length > 1 && Deno.env.has("DENORT_BIN")) {
+    throw new Error("DENORT_BIN names the runtime of one platform: unset it, or give one --target");
+  }
   await Deno.mkdir(output, { recursive: true });
   const files: string[] = [];
   for (const target of targets) {

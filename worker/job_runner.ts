@@ -11,8 +11,8 @@ const logger = getLogger(["sleap-rtc", "worker", "job"]);
 const PACKAGE = "package";
 
 /**
- * Runs a package and delivers its results. When they cannot be delivered, or the job is cut off after runs that
- * succeeded, they are kept for the client to take. Throws what {@link runJob} and `deliver` throw.
+ * Runs a package and delivers its results. When they cannot be delivered, or the job is cut off, what was made is kept
+ * for the client to take. Throws what {@link runJob} and `deliver` throw.
  */
 export async function runPackage<T>(
   job: WorkerJob,
@@ -35,7 +35,8 @@ export async function runPackage<T>(
 
 /** Keeps what a cut-off or undelivered job has made; runs that ended well are days of work. */
 async function rescue(job: WorkerJob, { folder, succeeded }: JobProgress): Promise<void> {
-  if (folder === undefined || succeeded === 0) return;
+  // A run that was ended from outside has its checkpoints; one that was cancelled is not wanted.
+  if (folder === undefined || (succeeded === 0 && !job.isCutOff)) return;
   // A package that lay unpacked on the storage has its results there, where nobody takes them away.
   if (!isInside(folder, dirname(job.scratch))) {
     return logger.warn("what the runs made lies in {folder}", { folder });

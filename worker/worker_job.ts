@@ -143,6 +143,11 @@ export class WorkerJob {
     if (this.#group !== undefined) this.#settings.killGroup(this.#group, "SIGINT");
   }
 
+  /** Whether it was ended by the worker, for its own reasons, and not by a client. */
+  get isCutOff(): boolean {
+    return this.signal.reason instanceof JobEnded && this.signal.reason.end !== "cancelled";
+  }
+
   /** Ends the job and all its programs. */
   cancel(reason: string, end: JobEndState): void {
     if (this.isRunning) this.#abort.abort(new JobEnded(reason, end));

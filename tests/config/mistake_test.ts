@@ -46,7 +46,7 @@ foo = 2
       "'_', '.' and '-' in a backend's name",
       'f.toml:9:1: storage.b.base_path: found "", expected a text that is not empty',
       "f.toml:11:1: worker.job_environment.0: found 1, expected a value of type string",
-      'f.toml:11:1: worker.job_environment.2: found "", expected a text that is not empty',
+      `f.toml:11:1: worker.job_environment.2: found "", expected the name of a variable: letters, digits and '_'`,
       "f.toml:13:1: worker.jobs.train.command: found [], expected a list: the program first, then its " +
       'arguments, e.g. ["sleap-nn", "train"]',
       'f.toml:15:1: environments.p.signaling_http: found "ftp://x", expected a URL beginning with ' +

@@ -146,12 +146,15 @@ Deno.test("cancel ends all that a job has started, also what has left its proces
     assert.equal(await stateOf(test, job), undefined, "its end is known here: nobody is asked");
   }));
 
-Deno.test("a job that takes too long is ended, and says so", () =>
+Deno.test("a job that takes too long is ended, says so, and what it has made comes home", () =>
   withLab(async (test) => {
-    const worker = await shellWorker(test, "sleep 600", [], "[worker]\njob_time_limit = 1");
+    const script = "mkdir -p models/$1; echo weights > models/$1/last.ckpt; sleep 600";
+    const worker = await shellWorker(test, script, [], "[worker]\njob_time_limit = 2");
     const ended = await clientRun(await channelClient(test, worker, await packageIn(test.home)));
     assert.equal(ended.code, 1);
-    assert.equal(ended.summary?.error, "the time limit of 1 s has passed");
+    assert.equal(ended.summary?.error, "the time limit of 2 s has passed");
+    const runs = join(test.folder, "out/models");
+    assert.deepEqual(await namesIn(join(runs, (await namesIn(runs))[0]!)), ["last.ckpt"]);
   }));
 
 Deno.test("a polite kill lets the job of a worker end, and takes no other", () =>
