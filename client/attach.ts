@@ -3,6 +3,7 @@ import type { Config } from "../config/load.ts";
 import { errorText, UserError } from "../config/user_error.ts";
 import { factsSchema, type JobAttach, type JobFacts } from "../protocol/jobs.ts";
 import { formatSession } from "../protocol/session_string.ts";
+import { parseJson } from "../protocol/parse_json.ts";
 import { pause } from "../signaling/presence.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { bringHome, type JobPlaces } from "./bring_home.ts";
@@ -73,16 +74,8 @@ export async function awaitFacts(
       });
     }
     if (incoming.type !== "JOB_STATE") continue;
-    const facts = parseFacts(incoming.json);
+    const facts = parseJson(factsSchema, incoming.json);
     if (facts) return facts;
-  }
-}
-
-function parseFacts(json: string): JobFacts | undefined {
-  try {
-    return factsSchema.parse(JSON.parse(json));
-  } catch {
-    return undefined;
   }
 }
 

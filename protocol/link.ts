@@ -3,6 +3,7 @@
  * link" in docs/protocol.md.
  */
 import { z } from "zod";
+import { parseJson } from "./parse_json.ts";
 import { MAX_TEXT_BYTES } from "./message.ts";
 
 /** Name of the feature in offer and answer: links, and files over them. */
@@ -142,9 +143,5 @@ export function formatHello({ id, received }: Hello): string {
 /** The hello in a message; undefined when it is something else. */
 export function parseHello(message: string | Uint8Array | undefined): Hello | undefined {
   if (typeof message !== "string" || !message.startsWith(HELLO)) return undefined;
-  try {
-    return helloSchema.parse(JSON.parse(message.slice(HELLO.length)));
-  } catch {
-    return undefined;
-  }
+  return parseJson(helloSchema, message.slice(HELLO.length));
 }

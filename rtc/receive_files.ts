@@ -15,12 +15,12 @@ import {
   parseChunk,
 } from "../protocol/files.ts";
 import { type FilesMessageType, formatMessage } from "../protocol/message.ts";
+import { parseJson } from "../protocol/parse_json.ts";
 import { PathValidationError } from "../storage/containment.ts";
 import { InsufficientSpaceError, isDiskFull, requireSpace } from "../storage/copy.ts";
 import { checkNames, IncomingFolder } from "../storage/incoming.ts";
 import { FileWriter } from "./file_writer.ts";
 import type { Pipe } from "./pipe.ts";
-import { parseJson } from "./send_files.ts";
 import { ConnectionError, TransferError } from "./transfer_error.ts";
 
 /** How files are received. */

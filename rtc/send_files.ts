@@ -14,6 +14,7 @@ import {
   readySchema,
 } from "../protocol/files.ts";
 import { type FilesMessageType, formatMessage } from "../protocol/message.ts";
+import { parseJson } from "../protocol/parse_json.ts";
 import type { Link } from "./link.ts";
 import { ConnectionError, TransferError } from "./transfer_error.ts";
 
@@ -261,16 +262,4 @@ function* listsOf(files: readonly OutgoingEntry[]): Generator<FileEntry[]> {
     length += name.length * 6 + 64;
   }
   if (list.length > 0) yield list;
-}
-
-/** A value that fits a schema, from JSON; undefined when it does not. */
-export function parseJson<Schema extends z.ZodType>(
-  schema: Schema,
-  json: string,
-): z.infer<Schema> | undefined {
-  try {
-    return schema.parse(JSON.parse(json));
-  } catch {
-    return undefined;
-  }
 }

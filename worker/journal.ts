@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { JOB_ENDS, type JobEndState } from "../protocol/jobs.ts";
 import { parseMessage } from "../protocol/message.ts";
+import { parseJson } from "../protocol/parse_json.ts";
 
 /** When a journal has so many bytes, no more output and reports are kept; what is said about the job is. */
 const MAX_BYTES = 256 * 1024 * 1024;
@@ -75,11 +76,11 @@ export class Journal {
     let whole = 0;
     for await (const { line, end } of linesOf(path)) {
       if (!header) {
-        header = parseLine(headerSchema, line);
+        header = parseJson(headerSchema, line);
         if (!header) return undefined;
         journal = new Journal(header, path, await Deno.open(path, { append: true }));
       } else {
-        const event = parseLine(eventSchema, line);
+        const event = parseJson(eventSchema, line);
         if (event?.seq !== journal!.#seq + 1) break;
         journal!.#took(event);
       }
@@ -168,7 +169,7 @@ export class Journal {
     // The header is no event.
     let seen = -1;
     for await (const { line } of linesOf(this.#path, () => this.#grown(seen, signal))) {
-      const event = ++seen === 0 ? undefined : parseLine(eventSchema, line);
+      const event = ++seen === 0 ? undefined : parseJson(eventSchema, line);
       if (event && (event.seq > after || event.end)) yield event;
     }
     // On a full disk the end may be known and not be written.
@@ -197,14 +198,6 @@ export class Journal {
   async close(): Promise<void> {
     await this.#writing;
     this.#file.close();
-  }
-}
-
-function parseLine<Value>(schema: z.ZodType<Value>, line: string): Value | undefined {
-  try {
-    return schema.parse(JSON.parse(line));
-  } catch {
-    return undefined;
   }
 }
 

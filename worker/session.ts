@@ -1,7 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 import { basename } from "node:path";
 import { errorText, UserError } from "../config/user_error.ts";
-import { attachSchema, type JobAttach } from "../protocol/jobs.ts";
+import { attachSchema } from "../protocol/jobs.ts";
 import {
   cutText,
   formatMessage,
@@ -11,6 +11,7 @@ import {
   type PackageType,
   parseMessage,
 } from "../protocol/message.ts";
+import { parseJson } from "../protocol/parse_json.ts";
 import { Link } from "../rtc/link.ts";
 import type { Pipe } from "../rtc/pipe.ts";
 import { IncomingFile } from "./incoming_file.ts";
@@ -243,7 +244,7 @@ export class Session {
   }
 
   async #attach(json: string): Promise<void> {
-    const wish = parseAttach(json);
+    const wish = parseJson(attachSchema, json);
     if (!wish) throw new UserError("JOB_ATTACH breaks the rules");
     const job = this.#options.jobs.get(wish.id);
     if (!job) return await this.#say({ type: "JOB_UNKNOWN", id: wish.id });
@@ -309,13 +310,5 @@ export class Session {
   async #sayText(text: string): Promise<void> {
     // A client that is gone is noticed by the loop that reads; there is nobody to tell.
     if (this.#pipe.isOpen) await this.#pipe.send(text, this.#abort.signal);
-  }
-}
-
-function parseAttach(json: string): JobAttach | undefined {
-  try {
-    return attachSchema.parse(JSON.parse(json));
-  } catch {
-    return undefined;
   }
 }

@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import { errorText } from "../config/user_error.ts";
 import type { Message } from "../protocol/message.ts";
 import { type Challenge, challengeSchema } from "../protocol/storage_proof.ts";
+import { parseJson } from "../protocol/parse_json.ts";
 import { type StorageBackend, StorageConfig } from "../storage/backend.ts";
 import { unlessAborted } from "../storage/deadline.ts";
 import { PathValidationError } from "../storage/containment.ts";
@@ -89,7 +90,7 @@ export class StorageFlow {
    */
   async prove(json: string): Promise<Message> {
     const [current, input] = [this.#current(), this.#input];
-    const challenge = parseChallenge(json);
+    const challenge = parseJson(challengeSchema, json);
     if (!current || input === undefined || !challenge) {
       return { type: "STORAGE_DIFFERS", text: "there is no input path, or the challenge was not understood" };
     }
@@ -171,14 +172,6 @@ export class StorageFlow {
       if (ms > SLOW_MS) logger.warn("checking the {what} path took {ms} ms", facts);
       else logger.info("checking the {what} path took {ms} ms", facts);
     }
-  }
-}
-
-function parseChallenge(json: string): Challenge | undefined {
-  try {
-    return challengeSchema.parse(JSON.parse(json));
-  } catch {
-    return undefined;
   }
 }
 
