@@ -59,8 +59,8 @@ export class Jobs {
   readonly #options: JobsOptions;
   /** By id, in the order in which they began. */
   readonly #jobs = new Map<string, WorkerJob>();
-  /** Places of jobs, by number; each has a GPU of its own where there are several. */
-  readonly #places = new Map<number, WorkerJob>();
+  /** Places of jobs that are taken; each has a GPU of its own where there are several. */
+  readonly #places = new Set<number>();
   /** Ids of jobs that are about to begin. */
   readonly #starting = new Set<string>();
   #isClosed = false;
@@ -137,10 +137,12 @@ export class Jobs {
   async #start({ id, name, room, hasMonitor = false, run }: JobSpec): Promise<WorkerJob> {
     const { onChange, timeLimitMs } = this.#options;
     await this.#forget();
-    const place = this.#freePlace();
-    const job = await this.#make({ id, name, room }, this.#settingsFor(place));
+    const place = this.#takePlace();
+    const job = await this.#make({ id, name, room }, this.#settingsFor(place)).catch((error: unknown) => {
+      this.#places.delete(place);
+      throw error;
+    });
     job.hasMonitor = hasMonitor;
-    this.#places.set(place, job);
     this.#remember(job);
     const timer = timeLimitMs === undefined ? undefined : setTimeout(() => {
       job.cancel(`the time limit of ${timeLimitMs / 1000} s has passed`, "failed");
@@ -193,9 +195,11 @@ export class Jobs {
     }
   }
 
-  #freePlace(): number {
+  /** The first that is free, for a job that is about to begin: another may begin meanwhile. */
+  #takePlace(): number {
     let place = 0;
     while (this.#places.has(place)) place++;
+    this.#places.add(place);
     return place;
   }
 

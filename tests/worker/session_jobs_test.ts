@@ -186,3 +186,25 @@ Deno.test("jobs: of two that begin with one id in one moment one is refused; tho
     await jobs.idle();
     assert.deepEqual(jobs.list("room").map(({ id }) => id).toSorted(), ["None", "None", "j", "j"]);
   }));
+
+Deno.test("jobs: two that begin in one moment have a GPU each, and the next takes the one that is free", () =>
+  withPlaces(async ({ dir, scratch }) => {
+    const folder = join(dir, "jobs");
+    const jobs = new Jobs({ folder, scratch, settings: JOB, gpus: ["4", "7"], onChange: () => {} });
+    const ends: (() => void)[] = [];
+    const begin = (id: string): Promise<WorkerJob> => {
+      const ended = new Promise<void>((resolve) => ends.push(resolve));
+      const message = { type: "JOB_COMPLETE", id, path: "." } as const;
+      const run = () => ended.then(() => ({ end: "complete", message } as const));
+      return jobs.start({ id, name: "p.zip", room: "room", run });
+    };
+    const gpuOf = ({ settings }: WorkerJob): string | undefined =>
+      settings.environment["CUDA_VISIBLE_DEVICES"];
+    const both = await Promise.all([begin("a"), begin("b")]);
+    assert.deepEqual(both.map(gpuOf).toSorted(), ["4", "7"]);
+    ends[0]!();
+    await both[0]!.ended;
+    assert.equal(gpuOf(await begin("c")), gpuOf(both[0]!));
+    for (const end of ends) end();
+    await jobs.idle();
+  }));
