@@ -12,7 +12,7 @@ import { bringHome, tidy } from "./bring_home.ts";
 import { JobFailedError, RefusedError, WorkerLostError } from "./job_error.ts";
 import { JobLog } from "./job_log.ts";
 import { type Attempt, checkWishes, planSubmission } from "./plan.ts";
-import { firstFolder, leaveInbox } from "./results.ts";
+import { firstFolder, withInbox } from "./results.ts";
 import type { ChoiceFlags, RoomFlags } from "./room.ts";
 import { untilBegun } from "./resubmit.ts";
 import type { Screen, Summary } from "./screen.ts";
@@ -47,7 +47,8 @@ class Detached extends Error {}
 
 /**
  * Submits a job and follows it to its end. The summary says how it went; also shown when the job failed. Undefined
- * when the job was left after its begin, as asked. Throws `UserError`s for everything that kept the job from running, the abort reason.
+ * when the job was left after its begin, as asked. Throws `UserError`s for everything that kept the job from running,
+ * the abort reason.
  */
 export async function runClientJob(
   request: JobRequest,
@@ -60,7 +61,24 @@ export async function runClientJob(
   const { storageBackend: preferredBackend, userSubdir } = request;
   // A wrong backend or folder is told before anything is connected.
   checkWishes({ storage, preferredBackend, userSubdir });
-  const inbox = await Deno.makeTempDir({ dir: request.outputDir, prefix: ".sleap-rtc-inbox-" });
+  const onKept = (text: string): void => screen.show({ event: "warning", text });
+  return await withInbox(
+    request.outputDir,
+    onKept,
+    (inbox) => submitPatiently(request, config, storage, inbox, began, screen, signal),
+  );
+}
+
+/** Submits, follows, and comes back to the job, until it has ended or was left. */
+async function submitPatiently(
+  request: JobRequest,
+  config: Config,
+  storage: StorageConfig,
+  inbox: string,
+  began: number,
+  screen: Screen,
+  signal: AbortSignal,
+): Promise<Summary | undefined> {
   /** Over connections whose worker was lost. */
   let lostBytes = 0;
   const log = new JobLog(request, screen);
@@ -108,10 +126,6 @@ export async function runClientJob(
   } catch (error) {
     if (error instanceof Detached) return undefined;
     throw error;
-  } finally {
-    for (const path of await leaveInbox(inbox, request.outputDir)) {
-      screen.show({ event: "warning", text: `results that came are kept in ${path}` });
-    }
   }
 }
 

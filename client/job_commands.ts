@@ -10,7 +10,7 @@ import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./f
 import { showMessage } from "./follow.ts";
 import { WorkerLostError } from "./job_error.ts";
 import { type JobRecord, listRecords, readRecord } from "./job_records.ts";
-import { leaveInbox } from "./results.ts";
+import { withInbox } from "./results.ts";
 import { jsonScreen, type Screen, table, textScreen } from "./screen.ts";
 import { say } from "./talk.ts";
 import { withWorker } from "./with_worker.ts";
@@ -46,20 +46,15 @@ async function attach(id: string, flags: AttachFlags): Promise<void> {
   const { record, room, config, screen } = await prepare(id, flags);
   const outputDir = flags.outputDir ?? record.output_dir;
   await Deno.mkdir(outputDir, { recursive: true });
-  const inbox = await Deno.makeTempDir({ dir: outputDir, prefix: ".sleap-rtc-inbox-" });
-  try {
-    await interruptible(screen, "the job goes on", async (signal) => {
+  const onKept = (text: string): void => screen.show({ event: "warning", text });
+  await withInbox(outputDir, onKept, (inbox) =>
+    interruptible(screen, "the job goes on", async (signal) => {
       const home = { ...record, output_dir: await Deno.realPath(outputDir) };
       const { summary } = await attachToJob(home, room, config, { inbox, screen, signal });
       screen.close();
       screen.show({ event: "summary", summary });
       if (!summary.ok) throw new ExitCode(1);
-    });
-  } finally {
-    for (const path of await leaveInbox(inbox, outputDir)) {
-      screen.show({ event: "warning", text: `results that came are kept in ${path}` });
-    }
-  }
+    }));
 }
 
 async function showLog(id: string, flags: LogFlags): Promise<void> {
@@ -150,7 +145,7 @@ async function askWorkers(
 ): Promise<Map<string, JobFacts>> {
   const quiet: Screen = { show: () => {}, close: () => {} };
   const rooms = new Map(
-    records.map((record) => [roomOf(record, flags).sessionString, roomOf(record, flags)]),
+    records.map((record) => roomOf(record, flags)).map((room) => [room.sessionString, room]),
   );
   const found = await Promise.all([...rooms.values()].map(async (room) => {
     const signal = AbortSignal.timeout(LIST_LIMIT_MS);

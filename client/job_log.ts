@@ -2,7 +2,7 @@ import { errorText } from "../config/user_error.ts";
 import type { Conversation } from "./conversation.ts";
 import type { JobPlaces } from "./bring_home.ts";
 import type { JobEnd } from "./follow.ts";
-import { type JobRecord, writeRecord } from "./job_records.ts";
+import { forgetOldRecords, type JobRecord, writeRecord } from "./job_records.ts";
 import type { Target } from "./with_worker.ts";
 import type { Attempt } from "./plan.ts";
 import type { Screen } from "./screen.ts";
@@ -56,6 +56,8 @@ export class JobLog {
     };
     this.#screen.show({ event: "job", job_id: id });
     await this.#write({});
+    // What cannot be removed now is tried again with the next job.
+    await forgetOldRecords().catch(() => {});
     this.#timer = setInterval(() => {
       if (this.#record?.seen !== conversation.seen) void this.#write({});
     }, WRITE_EVERY_MS);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../config/user_error.ts";
 import { JOB_ENDS } from "../protocol/jobs.ts";
+import { parseJson } from "../protocol/parse_json.ts";
 
 /** Names another folder for the records. */
 const FOLDER_VARIABLE = "SLEAP_RTC_JOBS_DIR";
@@ -42,7 +43,7 @@ function recordsFolder(): string {
   return Deno.env.get(FOLDER_VARIABLE) ?? join(homedir(), ".sleap-rtc", "jobs");
 }
 
-/** Remembers a job, in place of what was known of it; what is old is forgotten. Throws Deno's file errors. */
+/** Remembers a job, in place of what was known of it. Throws Deno's file errors. */
 export async function writeRecord(record: JobRecord): Promise<void> {
   const folder = recordsFolder();
   await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
@@ -50,8 +51,16 @@ export async function writeRecord(record: JobRecord): Promise<void> {
   // It holds the room's token.
   await Deno.writeTextFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
   await Deno.rename(`${path}.new`, path);
+}
+
+/** Forgets what is old. Throws Deno's file errors. */
+export async function forgetOldRecords(): Promise<void> {
   for (const { id, submitted } of await listRecords()) {
-    if (Date.now() - Date.parse(submitted) > KEPT_MS) await Deno.remove(join(folder, `${id}.json`));
+    if (Date.now() - Date.parse(submitted) <= KEPT_MS) continue;
+    await Deno.remove(join(recordsFolder(), `${id}.json`)).catch((error: unknown) => {
+      // Another program does the same.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
   }
 }
 
@@ -83,9 +92,6 @@ export async function listRecords(): Promise<JobRecord[]> {
 }
 
 async function readOne(path: string): Promise<JobRecord | undefined> {
-  try {
-    return recordSchema.parse(JSON.parse(await Deno.readTextFile(path)));
-  } catch {
-    return undefined;
-  }
+  const text = await Deno.readTextFile(path).catch(() => undefined);
+  return text === undefined ? undefined : parseJson(recordSchema, text);
 }

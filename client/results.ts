@@ -74,6 +74,20 @@ export async function fetchFromInbox(
 /** Begin of the name of results that came whole over a link, in the inbox. */
 export const RESULTS_PREFIX = "results-";
 
+/** Calls `body` with an inbox in the output folder, which is left as {@link leaveInbox} says; `onKept` hears of it. */
+export async function withInbox<Result>(
+  outputDir: string,
+  onKept: (text: string) => void,
+  body: (inbox: string) => Promise<Result>,
+): Promise<Result> {
+  const inbox = await Deno.makeTempDir({ dir: outputDir, prefix: ".sleap-rtc-inbox-" });
+  try {
+    return await body(inbox);
+  } finally {
+    for (const path of await leaveInbox(inbox, outputDir)) onKept(`results that came are kept in ${path}`);
+  }
+}
+
 /**
  * Removes an inbox. Results that came whole and were not put in their place, after Ctrl-C for example, are kept in the
  * output folder, as the worker has them no longer; returns their paths.

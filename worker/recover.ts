@@ -41,8 +41,8 @@ export async function recoverJobs(
       await unlockFolder(path, lock);
       continue;
     }
-    await journal?.close();
     if (!journal || isForgotten(journal)) {
+      await journal?.close();
       await removeLocked(path, lock);
       continue;
     }
@@ -53,18 +53,13 @@ export async function recoverJobs(
       await keepModels(own, join(path, RESULTS)).catch((error: unknown) => {
         logger.error("what job {id} has made is lost: {reason}", { id, reason: errorText(error) });
       });
-      await endJournal(join(path, JOURNAL), id);
+      await journal.append(formatMessage({ type: "JOB_FAILED", id, text: TEXT }), "interrupted");
       if (basename(dirname(own)).startsWith(SCRATCH_PREFIX)) scratches.add(dirname(own));
     }
+    await journal.close();
     await unlockFolder(path, lock);
   }
   for (const scratch of scratches) await removeAll(scratch);
-}
-
-async function endJournal(path: string, id: string): Promise<void> {
-  const journal = await Journal.open(path);
-  await journal?.append(formatMessage({ type: "JOB_FAILED", id, text: TEXT }), "interrupted");
-  await journal?.close();
 }
 
 /** Moves the runs of a job to `results`. */
