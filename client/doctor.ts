@@ -2,7 +2,7 @@
 import type { Config } from "../config/load.ts";
 import { sizeText } from "../config/progress.ts";
 import { errorText, UserError } from "../config/user_error.ts";
-import { deletePeer, signIn } from "../signaling/client.ts";
+import { deletePeer, signIn } from "../signaling/account.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { freeSpace } from "../storage/copy.ts";
 import type { WorkerInfo } from "./choose_worker.ts";

@@ -1,7 +1,7 @@
 import { errorText } from "../config/user_error.ts";
 import { parseSession } from "../protocol/session_string.ts";
 import { ConnectionError } from "../rtc/transfer_error.ts";
-import { SignalingError } from "../signaling/client.ts";
+import { SignalingError } from "../signaling/signaling_error.ts";
 import { pause } from "../signaling/presence.ts";
 import { NoWorkerError } from "./choose_worker.ts";
 import { WorkerLostError } from "./job_error.ts";

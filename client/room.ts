@@ -1,7 +1,8 @@
 /** Entering a room and choosing a worker in it. */
 import type { Config } from "../config/load.ts";
 import { parseSession } from "../protocol/session_string.ts";
-import { SignalingClient, signIn } from "../signaling/client.ts";
+import { signIn } from "../signaling/account.ts";
+import { SignalingClient } from "../signaling/client.ts";
 import { pause } from "../signaling/presence.ts";
 import { VERSION } from "../protocol/extension.ts";
 import { NoWorkerError, rankWorkers, type WorkerInfo, workerInfo, workerRow } from "./choose_worker.ts";

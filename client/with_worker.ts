@@ -1,5 +1,6 @@
 import type { Config } from "../config/load.ts";
-import { deletePeer, type RoomKey, type SignalingClient } from "../signaling/client.ts";
+import { deletePeer, type RoomKey } from "../signaling/account.ts";
+import type { SignalingClient } from "../signaling/client.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { NoWorkerError, workerInfo } from "./choose_worker.ts";
 import type { Connection } from "./connect.ts";

@@ -1,5 +1,6 @@
 /** What peers and the signaling server say to each other over HTTP and WebSocket. Source: PROTOCOL.md sections 2-9. */
 import { z } from "zod";
+import { jobNotedSchema, jobOfferSchema, jobReleaseSchema, jobStateSchema } from "./queue.ts";
 import { MAX_RELAY_CHARS, relayPublicKeySchema } from "./relay.ts";
 
 /** What a worker tells of its state. */
@@ -57,6 +58,12 @@ export const extensionSchema = z.object({
 /** See {@link extensionSchema}. */
 export type Extension = z.infer<typeof extensionSchema>;
 
+/** What peer and server add to `register` and `registered_auth`: what they know beyond PROTOCOL.md. */
+export const knowledgeSchema = z.object({
+  version: z.string().max(64),
+  features: z.array(z.string().max(64)).max(64),
+});
+
 const descriptionFields = {
   sender: z.string(),
   target: z.string(),
@@ -85,6 +92,7 @@ export const serverMessageSchema = z.discriminatedUnion("type", [
     peer_id: z.string(),
     peer_metadata: z.record(z.string(), metadataSchema.nullish()).optional().catch(undefined),
     ice_servers: z.array(iceServerSchema).optional().catch(undefined),
+    sleap_rtc: knowledgeSchema.optional().catch(undefined),
   }),
   z.looseObject({ type: z.literal("peer_list"), peers: z.array(peerInfoSchema) }),
   z.looseObject({ type: z.literal("metadata_updated"), peer_id: z.string() }),
@@ -107,6 +115,10 @@ export const serverMessageSchema = z.discriminatedUnion("type", [
     /** The peer that a `relay` message did not reach; ours. */
     relay: z.string().optional().catch(undefined),
   }),
+  jobStateSchema,
+  jobOfferSchema,
+  jobReleaseSchema,
+  jobNotedSchema,
   z.looseObject({ type: z.literal("quit") }),
 ]);
 /** See {@link serverMessageSchema}. */

@@ -1,36 +1,22 @@
 import { getLogger } from "@logtape/logtape";
-import { z } from "zod";
-import { errorText, UserError } from "../config/user_error.ts";
+import { VERSION } from "../protocol/extension.ts";
 import {
-  createdRoomSchema,
   type IceServer,
   type Metadata,
   type PeerInfo,
   type ServerMessage,
   serverMessageSchema,
-  signInSchema,
 } from "../protocol/signaling.ts";
+import type { Identity, RoomKey } from "./account.ts";
+import { SignalingError } from "./signaling_error.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling", "client"]);
 
 /** Longest message taken from a server, in characters. */
 const MAX_MESSAGE_LENGTH = 1024 * 1024;
-/** Leaving takes no longer than this, in milliseconds. */
-const LEAVE_LIMIT_MS = 2_000;
 /** Pauses between attempts to reconnect: 1, 2, 4 … at most 30 s, in milliseconds. */
 const FIRST_PAUSE_MS = 1_000;
 const LAST_PAUSE_MS = 30_000;
-
-/** The signaling server is not there, answers nonsense, or refuses. */
-export class SignalingError extends UserError {
-  /** The server's word for a refused registration, e.g. `Invalid token`; undefined for everything else. */
-  readonly refusal: string | undefined;
-
-  constructor(message: string, options: { hint?: string; refusal?: string; cause?: unknown } = {}) {
-    super(message, options);
-    this.refusal = options.refusal;
-  }
-}
 
 const REFUSAL_HINTS: Readonly<Record<string, string>> = {
   "Room not found": "check the room id; has the room expired, or the server been restarted?",
@@ -38,77 +24,12 @@ const REFUSAL_HINTS: Readonly<Record<string, string>> = {
   "Room expired": "start the worker again and use the room it prints",
 };
 
-/** Who a peer is for the server: from {@link signIn}. */
-export interface Identity {
-  peerId: string;
-  idToken: string;
-}
-
-/** Which room; from {@link createRoom}, a session string or the command line. */
-export interface RoomKey {
-  roomId: string;
-  token: string;
-}
-
-async function post<Schema extends z.ZodType>(
-  base: string,
-  path: string,
-  schema: Schema,
-  options: { headers?: Record<string, string>; body?: string; signal: AbortSignal },
-): Promise<z.infer<Schema>> {
-  // A bare host gets the default port, as in the Python programs (PROTOCOL.md section 19).
-  const root = base.replace(/\/+$/, "");
-  const url = `${/\/\/.*:/.test(root) ? root : `${root}:8001`}${path}`;
-  let response: Response;
-  try {
-    response = await fetch(url, { method: "POST", ...options });
-  } catch (error) {
-    options.signal.throwIfAborted();
-    throw new SignalingError(`cannot reach the signaling server at ${url}: ${errorText(error)}`, {
-      hint: "is it running, and is SLEAP_RTC_SIGNALING_HTTP or the [environments] section right?",
-      cause: error,
-    });
-  }
-  const text = await response.text();
-  if (response.status !== 200) {
-    throw new SignalingError(
-      `the signaling server refused ${path}: ${response.status} ${text.slice(0, 200)}`,
-    );
-  }
-  try {
-    return schema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new SignalingError(`the signaling server's answer to ${path} was not understood`, { cause: error });
-  }
-}
-
-/** Anonymous sign-in (PROTOCOL.md section 2). Throws {@link SignalingError}. */
-export async function signIn(http: string, signal: AbortSignal): Promise<Identity> {
-  const answer = await post(http, "/anonymous-signin", signInSchema, { signal });
-  return { peerId: answer.username, idToken: answer.id_token };
-}
-
-/** A new room (PROTOCOL.md section 2). Throws {@link SignalingError}. */
-export async function createRoom(http: string, identity: Identity, signal: AbortSignal): Promise<RoomKey> {
-  const headers = { Authorization: `Bearer ${identity.idToken}` };
-  const answer = await post(http, "/create-room", createdRoomSchema, { headers, signal });
-  return { roomId: answer.room_id, token: answer.token };
-}
-
-/** Tells the server that a peer is gone for good (PROTOCOL.md section 2); one that cannot be told is no loss. */
-export async function deletePeer(http: string, peerId: string): Promise<void> {
-  const body = JSON.stringify({ peer_id: peerId });
-  const headers = { "Content-Type": "application/json" };
-  const signal = AbortSignal.timeout(LEAVE_LIMIT_MS);
-  await post(http, "/delete-peer", z.unknown(), { headers, body, signal }).catch((error: unknown) => {
-    logger.debug("could not leave properly: {reason}", { reason: errorText(error) });
-  });
-}
-
 /** What a peer registers with. */
 export interface Registration {
   role: "worker" | "client";
   metadata: Metadata;
+  /** What this peer knows beyond PROTOCOL.md, for the server. Default: nothing. */
+  features?: readonly string[];
 }
 
 /** Options of {@link SignalingClient.connect}. */
@@ -170,6 +91,11 @@ export class SignalingClient {
   /** STUN and TURN servers that the server tells of. */
   get iceServers(): readonly IceServer[] {
     return this.#registered?.ice_servers ?? [];
+  }
+
+  /** What the server knows beyond PROTOCOL.md; nothing for a Python server. */
+  get serverFeatures(): readonly string[] {
+    return this.#registered?.sleap_rtc?.features ?? [];
   }
 
   /** Whether the socket is open and registered at this moment. */
@@ -272,7 +198,7 @@ export class SignalingClient {
   }
 
   async #open(): Promise<void> {
-    const { url, identity, room, role, timeoutMs, signal } = this.#options;
+    const { url, identity, room, role, features = [], timeoutMs, signal } = this.#options;
     signal?.throwIfAborted();
     let socket: WebSocket;
     try {
@@ -306,6 +232,7 @@ export class SignalingClient {
           id_token: identity.idToken,
           role,
           metadata: this.#metadata,
+          ...(features.length > 0 && { sleap_rtc: { version: VERSION, features } }),
         });
       socket.onerror = (event) => {
         const reason = event instanceof ErrorEvent && event.message ? `: ${event.message}` : "";

@@ -23,6 +23,8 @@ export interface RegisteredPeer {
   readonly peerId: string;
   readonly role: string;
   readonly metadata: Metadata;
+  /** What it knows beyond PROTOCOL.md. */
+  readonly features: readonly string[];
   /** Seconds since the epoch. */
   readonly connectedAt: number;
   readonly connection: Connection;

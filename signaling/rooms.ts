@@ -26,6 +26,7 @@ export interface Registration {
   role: string;
   metadata: Metadata;
   isAdmin: boolean;
+  features: readonly string[];
 }
 
 /** Why a registration was refused: the `reason` on the wire. Source: PROTOCOL.md section 3.3; the last two are ours. */
@@ -108,6 +109,7 @@ export class Rooms {
     const peer: MutablePeer = {
       peerId: request.peerId,
       role: request.role,
+      features: request.features,
       metadata: keepBackends(request.metadata, backends),
       connectedAt: current !== undefined && current === earlier ? current.connectedAt : this.#seconds(),
       connection,

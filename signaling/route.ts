@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { getLogger } from "@logtape/logtape";
 import { MAX_RELAY_CHARS, type RelayFailure } from "../protocol/relay.ts";
+import { knowledgeSchema } from "../protocol/signaling.ts";
 import { MAX_UNSENT_RELAY_BYTES } from "./connection.ts";
 import { matches, parseFilters } from "./discovery.ts";
 import { parseMetadata } from "./metadata.ts";
@@ -23,6 +24,7 @@ const registerSchema = z.object({
   role: id.catch("peer"),
   is_admin: z.boolean().catch(false),
   metadata: z.unknown().optional().transform(parseMetadata),
+  sleap_rtc: knowledgeSchema.optional().catch(undefined),
 });
 const updateSchema = z.object({ peer_id: id, metadata: payload.transform(parseMetadata) });
 const peerMessageSchema = z.object({ from_peer_id: id, to_peer_id: id, payload });
@@ -87,6 +89,7 @@ async function register({ connection, state, message }: Incoming): Promise<void>
     role: request.role,
     metadata: request.metadata,
     isAdmin: request.is_admin,
+    features: request.sleap_rtc?.features ?? [],
   });
   if ("refusal" in result) {
     logger.info("registration of {peer} refused: {reason}", {

@@ -1,7 +1,7 @@
 /** What the launcher and its sandboxed engine say to each other. */
 import type { LogOptions } from "../config/log.ts";
 import type { IceServerEntry, StorageEntry } from "../config/load.ts";
-import type { RoomKey } from "../signaling/client.ts";
+import type { RoomKey } from "../signaling/account.ts";
 import type { Attempt, ProbePlan } from "./probe.ts";
 
 /** All that the engine knows; it reads no file, flag or environment of its own. */

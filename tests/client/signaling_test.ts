@@ -1,11 +1,7 @@
 import assert from "node:assert/strict";
-import {
-  createRoom,
-  SignalingClient,
-  SignalingError,
-  type SignalingOptions,
-  signIn,
-} from "../../signaling/client.ts";
+import { createRoom, signIn } from "../../signaling/account.ts";
+import { SignalingClient, type SignalingOptions } from "../../signaling/client.ts";
+import { SignalingError } from "../../signaling/signaling_error.ts";
 import { peerGone } from "../../signaling/presence.ts";
 import type { SignalingServer } from "../../signaling/server.ts";
 import { withServer } from "../signaling/test_peer.ts";

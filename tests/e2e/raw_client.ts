@@ -8,7 +8,8 @@
  */
 import { sendFile } from "../../rtc/send.ts";
 import { Peer } from "../../rtc/peer.ts";
-import { SignalingClient, signIn } from "../../signaling/client.ts";
+import { signIn } from "../../signaling/account.ts";
+import { SignalingClient } from "../../signaling/client.ts";
 import { TextLineStream } from "../../scripts/text_lines.ts";
 import { basename } from "node:path";
 

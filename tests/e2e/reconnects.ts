@@ -6,7 +6,8 @@
 import { connectTo } from "../../client/connect.ts";
 import { parseSession } from "../../protocol/session_string.ts";
 import { closeLibrary } from "../../rtc/peer.ts";
-import { deletePeer, SignalingClient, signIn } from "../../signaling/client.ts";
+import { deletePeer, signIn } from "../../signaling/account.ts";
+import { SignalingClient } from "../../signaling/client.ts";
 import { pause } from "../../signaling/presence.ts";
 
 /** A worker takes leave in less than this, in milliseconds; it tells nobody. */

@@ -30,6 +30,7 @@ class Fixture {
 
   register(peerId: string, fields: Partial<Registration> = {}, over = connection()): RegistrationResult {
     return this.rooms.register(over, {
+      features: [],
       peerId,
       roomId: this.room.id,
       token: this.room.token,

@@ -1,0 +1,12 @@
+import { UserError } from "../config/user_error.ts";
+
+/** The signaling server is not there, answers nonsense, or refuses. */
+export class SignalingError extends UserError {
+  /** The server's word for a refused registration, e.g. `Invalid token`; undefined for everything else. */
+  readonly refusal: string | undefined;
+
+  constructor(message: string, options: { hint?: string; refusal?: string; cause?: unknown } = {}) {
+    super(message, options);
+    this.refusal = options.refusal;
+  }
+}
