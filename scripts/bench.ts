@@ -4,6 +4,7 @@ import { benchProof } from "./bench/proof.ts";
 import { benchResolve } from "./bench/resolve.ts";
 import { benchRtc, RTC_OPTIONS } from "./bench/rtc.ts";
 import { benchS3 } from "./bench/s3.ts";
+import { benchSignaling } from "./bench/signaling.ts";
 import { benchStart } from "./bench/start.ts";
 import { benchSubmit } from "./bench/submit.ts";
 import { benchUnzip } from "./bench/unzip.ts";
@@ -17,6 +18,7 @@ const BENCHMARKS: Readonly<Record<string, Bench>> = {
   resolve: benchResolve,
   rtc: benchRtc,
   s3: benchS3,
+  signaling: benchSignaling,
   start: benchStart,
   submit: benchSubmit,
   unzip: benchUnzip,
