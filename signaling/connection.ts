@@ -22,6 +22,8 @@ export interface ConnectionEvents {
   message(connection: Connection, text: string): Promise<void>;
   /** The socket is closed and all its messages are handled. */
   closed(connection: Connection): void;
+  /** It was told of an error. */
+  error(code: string): void;
 }
 
 /** One peer's socket: handles its messages one at a time, in order, within limits. */
@@ -57,6 +59,10 @@ export class SocketConnection implements Connection {
       logger.debug("send failed: {reason}", { reason: errorText(error) });
       return false;
     }
+  }
+
+  countError(code: string): void {
+    this.#events.error(code);
   }
 
   /** Begins the closing handshake; nothing when it has begun. */

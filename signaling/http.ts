@@ -3,6 +3,7 @@ import { bodyLimit } from "hono/body-limit";
 import { getLogger } from "@logtape/logtape";
 import { z } from "zod";
 import { errorText } from "../config/user_error.ts";
+import { total } from "./metrics.ts";
 import type { ServerState } from "./state.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling"]);
@@ -29,7 +30,7 @@ export function createHttpApi(state: ServerState): Hono {
   app.get("/health", (c) => {
     return c.json({ status: "healthy", timestamp: timestamp(state), version: API_VERSION });
   });
-  app.get("/metrics", (c) => c.json(metrics(state)));
+  app.get("/metrics", (c) => metrics(c, state));
   app.notFound((c) => c.json({ detail: "Not Found" }, 404));
   app.onError((error, c) => {
     logger.error("{path} failed: {reason}", { path: c.req.path, reason: errorText(error) });
@@ -80,16 +81,26 @@ async function deletePeersAndRoom(c: Context, state: ServerState): Promise<Respo
   return c.json({ status });
 }
 
-function metrics(state: ServerState): object {
-  return {
+async function metrics(c: Context, state: ServerState): Promise<Response> {
+  const { metrics, rooms } = state;
+  if (wantsText(c)) return c.text(await metrics.text(), 200, { "content-type": metrics.contentType });
+  return c.json({
     timestamp: timestamp(state),
-    active_rooms: state.rooms.active,
-    active_connections: state.counters.openConnections,
-    peers_by_role: state.rooms.countByRole(),
-    total_connections: state.counters.totalConnections,
-    total_messages: state.counters.totalMessages,
-    rooms_created: state.rooms.created,
-  };
+    active_rooms: rooms.active,
+    active_connections: metrics.openConnections,
+    peers_by_role: rooms.countByRole(),
+    total_connections: await total(metrics.connections),
+    total_messages: await total(metrics.messages),
+    rooms_created: rooms.created,
+  });
+}
+
+/** Whether Prometheus asks: it accepts `text/plain` before anything else. Everybody else gets the Python server's JSON. */
+function wantsText(c: Context): boolean {
+  const format = c.req.query("format");
+  if (format !== undefined) return format === "prometheus";
+  const accepted = c.req.header("accept") ?? "";
+  return /openmetrics|text\/plain/.test(accepted) && !accepted.includes("application/json");
 }
 
 function timestamp(state: ServerState): string {

@@ -8,11 +8,13 @@ export function send(connection: Connection, message: object): void {
 
 /** Tells why a registration failed. */
 export function refuse(connection: Connection, reason: string): void {
+  connection.countError?.(reason);
   send(connection, { type: "error", reason });
 }
 
 /** Tells what is wrong with any other message. */
 export function sendError(connection: Connection, code: string, message: string): void {
+  connection.countError?.(code);
   send(connection, { type: "error", code, message });
 }
 

@@ -16,6 +16,8 @@ export interface Connection {
   readonly isOpen: boolean;
   /** Sends one text frame, unless so many bytes wait already; false when it cannot be delivered. */
   send(text: string, maxUnsentBytes?: number): boolean;
+  /** Counts an error that was told over it, by a code or a text of this server's own. */
+  countError?(code: string): void;
 }
 
 /** A peer in a room. */

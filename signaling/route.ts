@@ -68,9 +68,12 @@ const handlers = new Map<unknown, Handler>([
  */
 export async function route(state: ServerState, connection: Connection, text: string): Promise<void> {
   const message = messageSchema.safeParse(parseJson(text));
+  const type = message.success ? message.data.type : undefined;
+  const handler = handlers.get(type);
+  // Only known types: a stranger's words would make a metric each.
+  state.metrics.messages.inc({ type: handler && typeof type === "string" ? type : "unknown" });
   if (!message.success) return sendError(connection, "INVALID_JSON", "Invalid JSON format");
-  const incoming: Incoming = { connection, state, message: message.data, text };
-  await (handlers.get(message.data.type) ?? rejectUnknown)(incoming);
+  await (handler ?? rejectUnknown)({ connection, state, message: message.data, text });
 }
 
 async function register({ connection, state, message }: Incoming): Promise<void> {
@@ -80,6 +83,7 @@ async function register({ connection, state, message }: Incoming): Promise<void>
   try {
     await state.tokens.verify(request.id_token);
   } catch {
+    connection.countError?.("Invalid id_token");
     return send(connection, { error: "Invalid token" }); // without a type, as the Python server does
   }
   const result = state.rooms.register(connection, {
@@ -175,8 +179,10 @@ async function relayData({ connection, state, message, text }: Incoming): Promis
   const parsed = relaySchema.safeParse(message);
   if (!parsed.success) return sendMissing(connection, "sender, target, data");
   const { sender, target } = parsed.data;
-  const fail = (code: RelayFailure, reason: string): void =>
+  const fail = (code: RelayFailure, reason: string): void => {
+    connection.countError?.(code);
     send(connection, { type: "error", code, message: reason, relay: target });
+  };
   if (state.relayPace.refuses) return fail("RELAY_REFUSED", "This server relays no data");
   if (text.length > MAX_RELAY_CHARS) return fail("INVALID_MESSAGE", "Relayed message too large");
   const from = senderOf(state, connection, sender);
@@ -184,7 +190,9 @@ async function relayData({ connection, state, message, text }: Incoming): Promis
   await state.relayPace.wait(connection, text.length);
   const to = from.room.peers.get(target);
   if (to === undefined) return fail("PEER_NOT_FOUND", `Target peer ${target} not found`);
-  if (to.connection.send(text, MAX_UNSENT_RELAY_BYTES)) return;
+  if (to.connection.send(text, MAX_UNSENT_RELAY_BYTES)) {
+    return state.metrics.relayedBytes.inc(text.length);
+  }
   fail("DELIVERY_FAILED", `Failed to deliver message to ${target}`);
 }
 
@@ -196,6 +204,7 @@ function relayMeshConnect({ connection, state, message }: Incoming): void {
   if (sender === undefined) return sendError(connection, "NOT_IN_ROOM", "Sender not in any room");
   const target = sender.room.peers.get(target_peer_id);
   if (target === undefined) {
+    connection.countError?.("peer_not_found");
     return send(connection, { type: "error", reason: "peer_not_found", target_peer_id });
   }
   deliver(connection, target, { type: "mesh_offer", from_peer_id, offer });

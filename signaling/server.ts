@@ -4,11 +4,13 @@ import { UserError } from "../config/user_error.ts";
 import { type IceServer, iceServerSchema } from "../protocol/signaling.ts";
 import { SocketConnection } from "./connection.ts";
 import { createHttpApi } from "./http.ts";
+import { Metrics } from "./metrics.ts";
 import { RelayPace } from "./relay_pace.ts";
 import type { Connection } from "./room.ts";
 import { Rooms } from "./rooms.ts";
 import { route } from "./route.ts";
 import type { ServerState } from "./state.ts";
+import { MemoryStore, type Store } from "./store.ts";
 import { Tokens } from "./token.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling"]);
@@ -37,6 +39,8 @@ export interface SignalingOptions {
   iceServers?: readonly IceServer[];
   /** How fast each peer may relay data to others, in bytes a second; 0 refuses, without a limit by default. */
   relayLimit?: number;
+  /** Where the server remembers what outlives it; by default nothing does. Closed by who made it. */
+  store?: Store;
   /** Shuts the server down. */
   signal?: AbortSignal;
 }
@@ -59,9 +63,7 @@ export interface SignalingServer {
  */
 export async function startSignaling(options: SignalingOptions = {}): Promise<SignalingServer> {
   const { hostname = "0.0.0.0", httpPort = DEFAULT_HTTP_PORT, wsPort = DEFAULT_WS_PORT, signal } = options;
-  // Parsed again, which takes unknown keys away: they would end a Python client.
-  const iceServers = (options.iceServers ?? []).map((server) => iceServerSchema.parse(server));
-  const hub = new Hub(iceServers, new RelayPace(options.relayLimit));
+  const hub = new Hub(createState(options));
   const http = listen(hub, hostname, httpPort);
   let ws = http;
   try {
@@ -87,6 +89,20 @@ export async function startSignaling(options: SignalingOptions = {}): Promise<Si
   };
 }
 
+function createState(options: SignalingOptions): ServerState {
+  const rooms = new Rooms();
+  return {
+    rooms,
+    tokens: new Tokens(),
+    // Parsed again, which takes unknown keys away: they would end a Python client.
+    iceServers: (options.iceServers ?? []).map((server) => iceServerSchema.parse(server)),
+    relayPace: new RelayPace(options.relayLimit),
+    now: Date.now,
+    metrics: new Metrics(rooms),
+    store: options.store ?? new MemoryStore(),
+  };
+}
+
 interface Listener {
   readonly server: Deno.HttpServer<Deno.NetAddr>;
   /** Ends the server without waiting for the requests at hand. */
@@ -101,16 +117,9 @@ class Hub {
   readonly #empty = Promise.withResolvers<void>();
   #isStopping = false;
 
-  constructor(iceServers: readonly IceServer[], relayPace: RelayPace) {
-    this.#state = {
-      rooms: new Rooms(),
-      tokens: new Tokens(),
-      iceServers,
-      relayPace,
-      now: Date.now,
-      counters: { openConnections: 0, totalConnections: 0, totalMessages: 0 },
-    };
-    this.#api = createHttpApi(this.#state);
+  constructor(state: ServerState) {
+    this.#state = state;
+    this.#api = createHttpApi(state);
   }
 
   fetch(request: Request): Response | Promise<Response> {
@@ -145,14 +154,14 @@ class Hub {
   }
 
   #connect(socket: WebSocket): void {
-    const { rooms, counters } = this.#state;
+    const { rooms, metrics } = this.#state;
     const connection = new SocketConnection(socket, {
       message: (from: Connection, text: string): Promise<void> => {
-        counters.totalMessages++;
         return route(this.#state, from, text);
       },
+      error: (code): void => metrics.errors.inc({ code }),
       closed: (): void => {
-        counters.openConnections--;
+        metrics.openConnections--;
         const peer = rooms.disconnect(connection);
         if (peer) {
           logger.info("{role} {peer} left room {room}", {
@@ -165,8 +174,8 @@ class Hub {
         if (this.#isStopping && this.#connections.size === 0) this.#empty.resolve();
       },
     });
-    counters.openConnections++;
-    counters.totalConnections++;
+    metrics.openConnections++;
+    metrics.connections.inc();
     this.#connections.add(connection);
   }
 }

@@ -1,6 +1,8 @@
 import type { IceServer } from "../protocol/signaling.ts";
+import type { Metrics } from "./metrics.ts";
 import type { RelayPace } from "./relay_pace.ts";
 import type { Rooms } from "./rooms.ts";
+import type { Store } from "./store.ts";
 import type { Tokens } from "./token.ts";
 
 /** All that the parts of one signaling server share. */
@@ -11,10 +13,7 @@ export interface ServerState {
   readonly relayPace: RelayPace;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
-  /** For `/metrics`. */
-  readonly counters: {
-    openConnections: number;
-    totalConnections: number;
-    totalMessages: number;
-  };
+  readonly metrics: Metrics;
+  /** What outlives the process. */
+  readonly store: Store;
 }
