@@ -14,6 +14,8 @@ export const MAX_WRONG_TOKENS = 100;
 /** The way to a peer; its identity is what a registration belongs to. */
 export interface Connection {
   readonly isOpen: boolean;
+  /** Where it comes from; see `clientAddress`. */
+  readonly address?: string;
   /** Sends one text frame, unless so many bytes wait already; false when it cannot be delivered. */
   send(text: string, maxUnsentBytes?: number): boolean;
   /** Counts an error that was told over it, by a code or a text of this server's own. */

@@ -7,11 +7,14 @@ import { matches, parseFilters } from "./discovery.ts";
 import { parseMetadata } from "./metadata.ts";
 import { refuse, send, sendError, sendMissing, sendTargetNotFound } from "./reply.ts";
 import { type Connection, type RegisteredPeer, visiblePeers } from "./room.ts";
+import { logSecurity } from "./security_log.ts";
 import type { ServerState } from "./state.ts";
+import { TokenError } from "./token.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling"]);
 
 const MAX_ID_CHARS = 256;
+const MAX_TOKEN_CHARS = 4096;
 const id = z.string().min(1).max(MAX_ID_CHARS);
 const payload = z.record(z.string(), z.unknown()).refine((object) => Object.keys(object).length > 0);
 
@@ -20,7 +23,7 @@ const registerSchema = z.object({
   peer_id: id,
   room_id: id,
   token: id,
-  id_token: z.string().min(1),
+  id_token: z.string().min(1).max(MAX_TOKEN_CHARS),
   role: id.catch("peer"),
   is_admin: z.boolean().catch(false),
   metadata: z.unknown().optional().transform(parseMetadata),
@@ -80,12 +83,7 @@ async function register({ connection, state, message }: Incoming): Promise<void>
   const parsed = registerSchema.safeParse(message);
   if (!parsed.success) return refuse(connection, "Missing required fields during registration.");
   const request = parsed.data;
-  try {
-    await state.tokens.verify(request.id_token);
-  } catch {
-    connection.countError?.("Invalid id_token");
-    return send(connection, { error: "Invalid token" }); // without a type, as the Python server does
-  }
+  if (!await isGenuine(state, connection, request)) return;
   const result = state.rooms.register(connection, {
     peerId: request.peer_id,
     roomId: request.room_id,
@@ -100,6 +98,9 @@ async function register({ connection, state, message }: Incoming): Promise<void>
       peer: request.peer_id,
       reason: result.refusal,
     });
+    if (result.refusal === "Invalid token") {
+      logSecurity("room_token_wrong", { ...from(connection), peer: request.peer_id, room: request.room_id });
+    }
     return refuse(connection, result.refusal);
   }
   const { peer, conflictingAdmin } = result;
@@ -108,6 +109,32 @@ async function register({ connection, state, message }: Incoming): Promise<void>
     send(connection, { type: "admin_conflict", room_id: peer.room.id, current_admin: conflictingAdmin });
   }
   send(connection, registeredAuth(peer, state));
+}
+
+/** Whether the id token is good and the peer's own; what is wrong is told. Who has a token speaks for its user alone. */
+async function isGenuine(
+  state: ServerState,
+  connection: Connection,
+  { id_token, peer_id }: z.infer<typeof registerSchema>,
+): Promise<boolean> {
+  const event = { ...from(connection), peer: peer_id };
+  try {
+    const { username } = await state.tokens.verify(id_token);
+    if (username === peer_id) return true;
+    logSecurity("identity_refused", event);
+    refuse(connection, "Token belongs to another peer");
+  } catch (error) {
+    if (!(error instanceof TokenError)) throw error;
+    logSecurity(error.kind === "revoked" ? "revoked_token_used" : "token_refused", event);
+    connection.countError?.("Invalid id_token");
+    send(connection, { error: "Invalid token" }); // without a type, as the Python server does
+  }
+  return false;
+}
+
+/** Where a connection comes from, for the log. */
+function from({ address }: Connection): { address?: string } {
+  return address === undefined ? {} : { address };
 }
 
 function registeredAuth(peer: RegisteredPeer, { iceServers }: ServerState): object {

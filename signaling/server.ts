@@ -63,7 +63,7 @@ export interface SignalingServer {
  */
 export async function startSignaling(options: SignalingOptions = {}): Promise<SignalingServer> {
   const { hostname = "0.0.0.0", httpPort = DEFAULT_HTTP_PORT, wsPort = DEFAULT_WS_PORT, signal } = options;
-  const hub = new Hub(createState(options));
+  const hub = new Hub(await createState(options));
   const http = listen(hub, hostname, httpPort);
   let ws = http;
   try {
@@ -89,17 +89,18 @@ export async function startSignaling(options: SignalingOptions = {}): Promise<Si
   };
 }
 
-function createState(options: SignalingOptions): ServerState {
+async function createState(options: SignalingOptions): Promise<ServerState> {
   const rooms = new Rooms();
+  const store = options.store ?? new MemoryStore();
   return {
     rooms,
-    tokens: new Tokens(),
+    tokens: await Tokens.open(store),
     // Parsed again, which takes unknown keys away: they would end a Python client.
     iceServers: (options.iceServers ?? []).map((server) => iceServerSchema.parse(server)),
     relayPace: new RelayPace(options.relayLimit),
     now: Date.now,
     metrics: new Metrics(rooms),
-    store: options.store ?? new MemoryStore(),
+    store,
   };
 }
 

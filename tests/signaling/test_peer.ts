@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import type { IceServer } from "../../protocol/signaling.ts";
-import { type SignalingServer, startSignaling } from "../../signaling/server.ts";
+import { type SignalingOptions, type SignalingServer, startSignaling } from "../../signaling/server.ts";
+import { MemoryStore } from "../../signaling/store.ts";
+import { Tokens } from "../../signaling/token.ts";
 
 /** A JSON object as it comes from the server. */
 export type Json = Record<string, unknown>;
@@ -12,19 +14,25 @@ export interface TestRoom {
   token: string;
 }
 
+/** Issues tokens of a server under test: they share their store. */
+const tokensOf = new WeakMap<SignalingServer, Tokens>();
+
 /** Runs a test against a server on free ports and shuts it down. */
 export async function withServer(
   test: (server: SignalingServer) => Promise<void>,
   iceServers: IceServer[] = [],
-  options: { relayLimit?: number } = {},
+  options: SignalingOptions = {},
 ): Promise<void> {
+  const store = options.store ?? new MemoryStore();
   const server = await startSignaling({
     hostname: "127.0.0.1",
     httpPort: 0,
     wsPort: 0,
     iceServers,
     ...options,
+    store,
   });
+  tokensOf.set(server, await Tokens.open(store));
   try {
     await test(server);
   } finally {
@@ -33,22 +41,29 @@ export async function withServer(
 }
 
 /** Runs a test with a fresh room; all its peers are closed afterwards. */
-export function withRoom(test: (room: TestRoom, join: Join) => Promise<void>): Promise<void> {
-  return withServer(async (server) => {
-    const room = await createRoom(server);
-    const peers: TestPeer[] = [];
-    const join: Join = async (id, fields = {}) => {
-      const peer = await TestPeer.open(server.wsUrl);
-      peers.push(peer);
-      peer.send(await registration(room, id, fields));
-      return peer;
-    };
-    try {
-      await test(room, join);
-    } finally {
-      await Promise.all(peers.map((peer) => peer.close()));
-    }
-  });
+export function withRoom(
+  test: (room: TestRoom, join: Join) => Promise<void>,
+  options: SignalingOptions = {},
+): Promise<void> {
+  return withServer(
+    async (server) => {
+      const room = await createRoom(server);
+      const peers: TestPeer[] = [];
+      const join: Join = async (id, fields = {}) => {
+        const peer = await TestPeer.open(server.wsUrl);
+        peers.push(peer);
+        peer.send(await registration(room, id, fields));
+        return peer;
+      };
+      try {
+        await test(room, join);
+      } finally {
+        await Promise.all(peers.map((peer) => peer.close()));
+      }
+    },
+    [],
+    options,
+  );
 }
 
 /** Opens a socket and sends `register`; the answer is still to be read. */
@@ -79,10 +94,17 @@ export async function createRoom(server: SignalingServer): Promise<TestRoom> {
   return { server, roomId: String(body["room_id"]), token: String(body["token"]) };
 }
 
+/** An `id_token` of a server of {@link withServer}, for a peer id of the test's choice. */
+export async function tokenFor(server: SignalingServer, peerId: string): Promise<string> {
+  const tokens = tokensOf.get(server);
+  assert.ok(tokens);
+  return (await tokens.issue(peerId)).idToken;
+}
+
 /** A `register` message. */
 export async function registration(room: TestRoom, peerId: string, fields: Json = {}): Promise<Json> {
   const { server, roomId, token } = room;
-  const idToken = await signIn(server);
+  const idToken = await tokenFor(server, peerId);
   return { type: "register", peer_id: peerId, room_id: roomId, token, id_token: idToken, ...fields };
 }
 
