@@ -15,6 +15,30 @@ const command = z.array(nonEmpty).min(
   'a list: the program first, then its arguments, e.g. ["sleap-nn", "train"]',
 );
 
+/** What is filled in where it stands in a word of a command, by kind of job. */
+const PLACEHOLDERS = {
+  train: ["{config}", "{run_name}", "{publish_port}", "{controller_port}"],
+  track: ["{arguments}"],
+} as const;
+
+/** A command whose placeholders are known: one that is not would reach the program as it is, hours later. */
+function commandOf(kind: keyof typeof PLACEHOLDERS): typeof command {
+  const known: readonly string[] = PLACEHOLDERS[kind];
+  return command.superRefine((words, context) => {
+    for (const [index, word] of words.entries()) {
+      // Braces of a script, or of a variable in it, are its own.
+      const found = /\s/.test(word) ? [] : word.match(/(?<!\$)\{[a-z_]+\}/gi) ?? [];
+      const unknown = found.filter((each) => !known.includes(each));
+      const isPart = word !== "{arguments}" && word.includes("{arguments}");
+      if (unknown.length === 0 && !isPart) continue;
+      const message = kind === "track"
+        ? "{arguments} as a word of its own, and no other placeholder"
+        : `of placeholders only ${known.join(", ")}`;
+      context.addIssue({ code: "custom", path: [index], message });
+    }
+  });
+}
+
 /** Characters of a room secret, at least: what `openssl rand -hex 16` makes has twice as many. */
 export const MIN_SECRET_LENGTH = 16;
 /** What a room secret should be, in words. */
@@ -66,6 +90,12 @@ const storagePath = nonEmpty.refine(
 );
 
 const localPath = nonEmpty.refine((text) => !hasScheme(text), "a path of this machine");
+
+/** Jobs run in folders of their own: from where would a relative path begin? */
+const absolutePath = localPath.refine(
+  (text) => hasScheme(text) || /^(?:[~$\\/]|[a-z]:[\\/])/i.test(text),
+  "an absolute path, or one that begins with ~ or $NAME",
+);
 
 /** One place, or one per operating system, so that a whole lab can share one file. */
 const basePath = z.union([
@@ -144,9 +174,10 @@ const MAX_TIME_LIMIT = 2_000_000;
 const TIME_LIMIT_RULE = `a number of seconds above 0, at most ${MAX_TIME_LIMIT} (23 days)`;
 
 const job = (
+  kind: keyof typeof PLACEHOLDERS,
   fallback: readonly string[],
 ): z.ZodPrefault<z.ZodObject<{ command: z.ZodDefault<typeof command> }>> =>
-  z.strictObject({ command: command.default([...fallback]) }).prefault({});
+  z.strictObject({ command: commandOf(kind).default([...fallback]) }).prefault({});
 
 /** The whole file. */
 export const fileSchema = z.strictObject({
@@ -180,8 +211,10 @@ export const fileSchema = z.strictObject({
     /** Whether job programs in a sandbox see the network. */
     sandbox_network: z.boolean("true or false").default(false),
     /** Paths that job programs in a sandbox may read besides the system's. */
-    sandbox_read: z.array(localPath).default([]),
-    jobs: z.strictObject({ train: job(TRAIN_COMMAND), track: job(TRACK_COMMAND) }).prefault({}),
+    sandbox_read: z.array(absolutePath).default([]),
+    jobs: z.strictObject({ train: job("train", TRAIN_COMMAND), track: job("track", TRACK_COMMAND) }).prefault(
+      {},
+    ),
   }).prefault({}),
   client: z.strictObject({
     /** Backend that packages are copied into when several would do. */

@@ -1,7 +1,6 @@
 /** The worker's launcher: reads flags and configuration, then starts the engine with exactly the permissions it needs. */
 import { getLogger } from "@logtape/logtape";
 import type { Command } from "commander";
-import { dirname, join } from "node:path";
 import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { createProgram, runProgram } from "../config/program.ts";
@@ -11,10 +10,10 @@ import type { EngineSettings } from "./engine_messages.ts";
 import { type JobSandbox, makeJobSandbox } from "./bubblewrap.ts";
 import { findProgram, hostProperties, listGpus } from "./host.ts";
 import { killMarked, launchEngine, type Registered } from "./launch.ts";
-import { JOB_PREFIX } from "./jobs.ts";
-import { recoverJobs, SCRATCH_PREFIX } from "./recover.ts";
+import { recoverJobs } from "./recover.ts";
 import { jobPrograms, storageFolders } from "./permissions.ts";
 import { reportSandbox } from "./sandbox_check.ts";
+import { leaveScratch, makeLasting, makeScratch } from "./scratch.ts";
 import { splitPaths, withinLimits } from "./storage_access.ts";
 
 const logger = getLogger(["sleap-rtc", "worker"]);
@@ -187,40 +186,6 @@ function announce(room: Registered, flags: Flags): void {
   }
   console.log(`\nThis worker is ready. Session string for clients:\n\n  ${session}\n`);
   console.log(`or room and token:\n\n  --room-id ${roomId} --token ${token}\n`);
-}
-
-/** Removes the scratch folder, unless a job was cut off in it: what it made is for the next worker to find. */
-async function leaveScratch(scratch: string): Promise<void> {
-  const names = (await Array.fromAsync(Deno.readDir(scratch))).map(({ name }) => name);
-  if (!names.some((name) => name.startsWith(JOB_PREFIX))) await Deno.remove(scratch, { recursive: true });
-}
-
-/** A private folder for this worker. */
-async function makeScratch(parent: string | undefined): Promise<string> {
-  if (parent !== undefined) await Deno.mkdir(parent, { recursive: true });
-  const dir = parent === undefined ? {} : { dir: parent };
-  return await Deno.realPath(await Deno.makeTempDir({ ...dir, prefix: SCRATCH_PREFIX }));
-}
-
-/**
- * A folder beside the scratch folders that the next worker of this user finds as well; `scratch` itself where its
- * name was taken by somebody else.
- */
-async function makeLasting(name: string, parent: string | undefined, scratch: string): Promise<string> {
-  const path = parent === undefined
-    ? join(dirname(scratch), `sleap-rtc-${name}-${Deno.uid() ?? "user"}`)
-    : join(parent, name);
-  await Deno.mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-  });
-  const [info, own] = [await Deno.lstat(path), await Deno.stat(scratch)];
-  if (info.isDirectory && info.uid === own.uid && ((info.mode ?? 0) & 0o077) === 0) {
-    return await Deno.realPath(path);
-  }
-  logger.warn(`${path} is not this user's alone: what is left when this worker ends is lost`);
-  const inside = join(scratch, name);
-  await Deno.mkdir(inside, { mode: 0o700 });
-  return inside;
 }
 
 if (import.meta.main) Deno.exit(await runProgram(createCommand(), Deno.args));

@@ -173,3 +173,43 @@ Deno.test("mistakes about the sandbox of jobs are told at their place", () => {
     ],
   );
 });
+
+Deno.test("placeholders that nothing fills in are mistakes; braces of a script are not", () => {
+  assert.deepEqual(
+    mistakes(`[worker.jobs.train]
+command = ["sleap-nn", "{confg}", "x={run_name}.{port}"]
+[worker.jobs.track]
+command = ["sleap-nn", "track", "--all={arguments}", "{config}"]
+`),
+    [
+      'f.toml:2:1: worker.jobs.train.command.1: found "{confg}", expected of placeholders only {config}, ' +
+      "{run_name}, {publish_port}, {controller_port}",
+      'f.toml:2:1: worker.jobs.train.command.2: found "x={run_name}.{port}", expected of placeholders only ' +
+      "{config}, {run_name}, {publish_port}, {controller_port}",
+      'f.toml:4:1: worker.jobs.track.command.2: found "--all={arguments}", expected {arguments} as a word of ' +
+      "its own, and no other placeholder",
+      'f.toml:4:1: worker.jobs.track.command.3: found "{config}", expected {arguments} as a word of its own, ' +
+      "and no other placeholder",
+    ],
+  );
+  assert.deepEqual(
+    mistakes(`[worker.jobs.train]
+command = ["sh", "-c", "awk '{print}' x", "sh", "{config}", "\${HOME}", "model={a: 1}"]
+[worker.jobs.track]
+command = ["track", "{arguments}"]
+`),
+    [],
+  );
+});
+
+Deno.test("paths of sandbox_read are absolute, or begin with the home folder or a variable", () => {
+  assert.deepEqual(
+    mistakes('[worker]\nsandbox_read = ["/a", "~/b", "$LAB/c", "data/videos", "../d"]\n'),
+    ["data/videos", "../d"].map((path, index) =>
+      `f.toml:2:1: worker.sandbox_read.${
+        index + 3
+      }: found "${path}", expected an absolute path, or one that ` +
+      "begins with ~ or $NAME"
+    ),
+  );
+});
