@@ -1,8 +1,12 @@
 /** Brings results home: into `models/` below the output folder, whatever way the package took. */
+import { getLogger } from "@logtape/logtape";
 import { basename, join } from "node:path";
 import { errorText, UserError } from "../config/user_error.ts";
 import { publish, publishContents } from "../storage/copy.ts";
+import { forsakenFolders, makeOwnFolder } from "../storage/own_folder.ts";
 import type { Arrived } from "./follow.ts";
+
+const logger = getLogger(["sleap-rtc", "client"]);
 
 /** Folder below the output folder that runs go to. */
 const MODELS = "models";
@@ -74,17 +78,43 @@ export async function fetchFromInbox(
 /** Begin of the name of results that came whole over a link, in the inbox. */
 export const RESULTS_PREFIX = "results-";
 
+/** Begin of the name of an inbox. */
+export const INBOX_PREFIX = ".sleap-rtc-inbox-";
+
 /** Calls `body` with an inbox in the output folder, which is left as {@link leaveInbox} says; `onKept` hears of it. */
 export async function withInbox<Result>(
   outputDir: string,
   onKept: (text: string) => void,
   body: (inbox: string) => Promise<Result>,
 ): Promise<Result> {
-  const inbox = await Deno.makeTempDir({ dir: outputDir, prefix: ".sleap-rtc-inbox-" });
+  const inbox = await makeOwnFolder(outputDir, INBOX_PREFIX);
+  const leave = async (path: string): Promise<void> => {
+    for (const kept of await leaveInbox(path, outputDir)) onKept(`results that came are kept in ${kept}`);
+  };
   try {
-    return await body(inbox);
+    await leaveForsaken(outputDir, inbox.path, leave);
+    return await body(inbox.path);
   } finally {
-    for (const path of await leaveInbox(inbox, outputDir)) onKept(`results that came are kept in ${path}`);
+    await leave(inbox.path);
+    await inbox.release();
+  }
+}
+
+/** Leaves the inboxes of clients that were killed; what cannot be left is no reason not to begin. */
+async function leaveForsaken(
+  outputDir: string,
+  own: string,
+  leave: (path: string) => Promise<void>,
+): Promise<void> {
+  try {
+    for await (const { path, remove } of forsakenFolders(outputDir, INBOX_PREFIX, own)) {
+      await leave(path).catch((error: unknown) => {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      });
+      await remove();
+    }
+  } catch (error) {
+    logger.warn("what a client that was killed has left stays: {reason}", { reason: errorText(error) });
   }
 }
 

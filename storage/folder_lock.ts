@@ -8,7 +8,7 @@ const LOCK_LIMIT_MS = 300;
 
 /**
  * Locks a folder, which need not exist, for this process: the lock ends with it, however it ends. Undefined when
- * another process has it.
+ * another process has it. Throws Deno's file errors.
  */
 export async function lockFolder(path: string): Promise<Deno.FsFile | undefined> {
   const file = await Deno.open(lockOf(path), { write: true, create: true, mode: 0o600 });
@@ -26,6 +26,11 @@ export async function lockFolder(path: string): Promise<Deno.FsFile | undefined>
     if (there && sameFile(there, await file.stat())) return file;
     file.close();
     return undefined;
+  } catch (error) {
+    // A file system without locks.
+    await removeAll(lockOf(path));
+    file.close();
+    throw error;
   } finally {
     clearTimeout(timer);
   }

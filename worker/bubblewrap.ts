@@ -1,7 +1,9 @@
 /** `sandbox = "bwrap"`: a program that runs job programs under bubblewrap, made by the launcher when it starts. */
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { ConfigError, errorText } from "../config/user_error.ts";
 import { isInside } from "../storage/containment.ts";
+import { makeOwnFolder } from "../storage/own_folder.ts";
 import { truePaths } from "./permissions.ts";
 
 /** Read-only in every sandbox, where they are there. */
@@ -21,6 +23,9 @@ const SYSTEM_FOLDERS: readonly string[] = [
 
 /** NVIDIA's driver makes some only when they are first used, so they are looked for when a job starts. */
 const GPU_DEVICES = "/dev/nvidia*";
+
+/** Begin of the name, in the temporary folder, of the folder that holds the program. */
+export const SANDBOX_PREFIX = "sleap-rtc-sandbox-";
 
 /** The trial at the start gets this long, in milliseconds. */
 const TRIAL_MS = 20_000;
@@ -57,8 +62,11 @@ export interface JobSandbox {
  * without it instead.
  */
 export async function makeJobSandbox(options: BubblewrapOptions): Promise<JobSandbox> {
-  const folder = await Deno.realPath(await Deno.makeTempDir({ prefix: "sleap-rtc-sandbox-" }));
-  const remove = (): Promise<void> => Deno.remove(folder, { recursive: true });
+  const { path: folder, release } = await makeOwnFolder(await Deno.realPath(tmpdir()), SANDBOX_PREFIX);
+  const remove = async (): Promise<void> => {
+    await Deno.remove(folder, { recursive: true });
+    await release();
+  };
   try {
     const roots = await truePaths(options.roots);
     if (roots.some((root) => isInside(folder, root))) {

@@ -1,13 +1,15 @@
 /** The worker's launcher: reads flags and configuration, then starts the engine with exactly the permissions it needs. */
 import { getLogger } from "@logtape/logtape";
 import type { Command } from "commander";
+import { tmpdir } from "node:os";
 import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { createProgram, runProgram } from "../config/program.ts";
 import { ConfigError } from "../config/user_error.ts";
 import { removeForsaken } from "../storage/incoming.ts";
+import { removeForsakenFolders } from "../storage/own_folder.ts";
 import type { EngineSettings } from "./engine_messages.ts";
-import { type JobSandbox, makeJobSandbox } from "./bubblewrap.ts";
+import { type JobSandbox, makeJobSandbox, SANDBOX_PREFIX } from "./bubblewrap.ts";
 import { findProgram, hostProperties, listGpus } from "./host.ts";
 import { killMarked, launchEngine, type Registered } from "./launch.ts";
 import { recoverJobs } from "./recover.ts";
@@ -79,6 +81,7 @@ async function serve(flags: Flags): Promise<void> {
   const incoming = await makeLasting("incoming", lasting, scratch);
   const jobs = await makeLasting("jobs", lasting, scratch);
   await removeForsaken(incoming);
+  await removeForsakenFolders(tmpdir(), SANDBOX_PREFIX, scratch);
   await recoverJobs(jobs, killMarked);
   logger.info(
     config.roomSecret === undefined
