@@ -2,11 +2,11 @@ import { getLogger } from "@logtape/logtape";
 import { join } from "node:path";
 import type { PackageType } from "../protocol/message.ts";
 import { formatMessage, logTexts, type Message, trackLogTexts } from "../protocol/message.ts";
+import type { ScriptLine } from "../protocol/package_script.ts";
 import { extractArchive } from "../storage/archive.ts";
 import { inSandbox, statusFromSandbox } from "./bubblewrap.ts";
 import { execute, type ExecutorOptions } from "./executor.ts";
 import { readPlan } from "./package.ts";
-import type { ScriptLine } from "./script.ts";
 import { withTrainer } from "./trainer_link.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "job"]);

@@ -2,7 +2,8 @@
 import { getLogger } from "@logtape/logtape";
 import { errorText } from "../config/user_error.ts";
 import { formatMessage, MAX_LOG_BYTES } from "../protocol/message.ts";
-import { commandFor, type ScriptLine, type TrainerPorts, wantsPorts } from "./script.ts";
+import type { ScriptLine } from "../protocol/package_script.ts";
+import { commandFor, type TrainerPorts, wantsPorts } from "./script.ts";
 import { Publisher, Subscriber } from "./zmtp.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "trainer"]);

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import type { JobResult } from "../../worker/job.ts";
 import { readPlan } from "../../worker/package.ts";
 import { failureText, publishResults } from "../../worker/results.ts";
-import { PackageError } from "../../worker/script.ts";
+import { PackageError } from "../../protocol/package_script.ts";
 import { withTempDir } from "../examples/trainer_run.ts";
 import { names } from "./session_lab.ts";
 

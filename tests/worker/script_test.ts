@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
-  commandFor,
   PackageError,
   parseTrackScript,
   parseTrainScript,
+  readTrackScript,
+  readTrainScript,
   type ScriptLine,
-} from "../../worker/script.ts";
+} from "../../protocol/package_script.ts";
+import { commandFor } from "../../worker/script.ts";
 
 /** Script, and the configs and run names it gives. */
 const TRAIN: readonly [script: string, runs: readonly (readonly [config: string, name: string])[]][] = [
@@ -81,6 +83,7 @@ const TRACK: readonly [script: string, runs: readonly (readonly string[])[]][] =
   ]]],
   ["sleap-nn track \\\r\n --data_path a.slp\n", [["--data_path", "a.slp"]]],
   ["sleap-nn track --data_path a.slp\r\n", [["--data_path", "a.slp"]]],
+  ["sleap-nn track --data_path a.slp \\", [["--data_path", "a.slp"]]],
   ["sleap-nn track a\nsleap-nn track b", [["a"], ["b"]]],
   ["# sleap-nn track a", []],
   ["sleap-nn train --config-name a.yaml", []],
@@ -141,6 +144,31 @@ Deno.test("scripts: any text gives lines or a PackageError, nothing else", () =>
       }
     }
   }));
+});
+
+Deno.test("scripts: lines that no worker runs are told with their numbers; comments and blank ones are not", () => {
+  const train =
+    "#!/bin/sh\n\nmodule load cuda\nsleap-nn train \\\n  --config-name a.yaml\nsleap-nn train --config-name b";
+  assert.deepEqual(readTrainScript(train).filter(({ ignored }) => ignored).map(({ line }) => line), [
+    3,
+    4,
+    5,
+  ]);
+  assert.deepEqual(readTrainScript(train).filter(({ run }) => run).map(({ line }) => line), [6]);
+  const track = "sleap-nn track \\\n  a.slp\ncd x\n# y\nsleap-nn track \\\n \\\n b.slp\necho";
+  const rows = readTrackScript(track);
+  assert.deepEqual(rows.map(({ line, run, ignored }) => [line, run !== undefined, ignored !== undefined]), [
+    [1, true, false],
+    [3, false, true],
+    [4, false, false],
+    [5, true, false],
+    [8, false, true],
+  ]);
+});
+
+Deno.test("track script: a refused argument is told with the line that its command begins in", () => {
+  const script = "# one\nsleap-nn track \\\n a.slp\nsleap-nn track \\\n /etc/passwd\n";
+  assert.throws(() => parseTrackScript(script), /^PackageError: line 4 of the script/);
 });
 
 Deno.test("commands: placeholders are filled in everywhere, other words stay", () => {
