@@ -12,6 +12,7 @@ const INTERRUPTED = 130;
 export interface CommonFlags extends RoomFlags {
   config?: string;
   verbose?: boolean;
+  quiet?: boolean;
   json?: boolean;
   minGpuMemory?: number;
   relayOnly?: boolean;
@@ -27,6 +28,7 @@ export function withRoomOptions(command: Command): Command {
     .option("--relay-only", "connect through TURN servers only")
     .option("--config <file>", "configuration file")
     .option("--verbose", "log more")
+    .option("--quiet", "say nothing but warnings, errors and the result")
     .option("--json", "one JSON object a line on stdout");
 }
 

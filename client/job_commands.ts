@@ -11,7 +11,7 @@ import { showMessage } from "./follow.ts";
 import { WorkerLostError } from "./job_error.ts";
 import { type JobRecord, listRecords, readRecord } from "./job_records.ts";
 import { withInbox } from "./results.ts";
-import { jsonScreen, type Screen, table, textScreen } from "./screen.ts";
+import { type Screen, screenFor, table } from "./screen.ts";
 import { say } from "./talk.ts";
 import { withWorker } from "./with_worker.ts";
 
@@ -39,7 +39,7 @@ async function prepare(
   await configureLog(flags);
   const config = loadConfig(flags);
   const record = await readRecord(id);
-  return { record, room: roomOf(record, flags), config, screen: flags.json ? jsonScreen() : textScreen() };
+  return { record, room: roomOf(record, flags), config, screen: screenFor(flags) };
 }
 
 async function attach(id: string, flags: AttachFlags): Promise<void> {

@@ -19,7 +19,7 @@ import { closeConnections, withWorker } from "./with_worker.ts";
 import { enterRoom, listWorkers } from "./room.ts";
 import { addStorageCommands } from "./storage_command.ts";
 import { suggestBackends, suggestionToml } from "./suggest.ts";
-import { jsonScreen, table, textScreen } from "./screen.ts";
+import { screenFor, table } from "./screen.ts";
 
 interface JobFlags extends CommonFlags {
   workerId?: string;
@@ -139,7 +139,7 @@ async function submitPackage(
   flags: JobFlags,
 ): Promise<boolean> {
   let hasEnded = false;
-  const screen = flags.json ? jsonScreen() : textScreen();
+  const screen = screenFor(flags);
   for (const text of config.notices) screen.show({ event: "info", text });
   await interruptible(screen, "a job that has begun is cancelled", async (signal) => {
     const summary = await runClientJob(
@@ -201,7 +201,7 @@ async function suggestStorage(path: string, flags: JobFlags): Promise<void> {
   const file = await Deno.realPath(path).catch((error: unknown) => {
     throw new ConfigError(`cannot read ${path}: ${errorText(error)}`, { cause: error });
   });
-  const screen = flags.json ? jsonScreen() : textScreen();
+  const screen = screenFor(flags);
   await interruptible(screen, "nothing was changed", async (signal) => {
     const found = await withWorker(flags, config, screen, signal, (connection, { backends = [] }) => {
       return suggestBackends(connection, backends, file, screen, signal);

@@ -4,6 +4,8 @@ import { configure, type LogRecord, type Sink } from "@logtape/logtape";
 export interface LogOptions {
   /** Debug lines as well. */
   verbose?: boolean;
+  /** Errors only. */
+  quiet?: boolean;
   /** One JSON object a line, for scripts. */
   json?: boolean;
 }
@@ -28,15 +30,25 @@ function jsonLine(record: LogRecord): string {
   });
 }
 
+let print: (line: string) => void = console.error;
+
+/** Log lines go through `instead` from now on, which may be drawing on the terminal; undefined for as before. */
+export function printLogWith(instead: ((line: string) => void) | undefined): void {
+  print = instead ?? console.error;
+}
+
 /** Sends log lines to stderr; stdout is for what a program was asked for. Once per isolate. */
-export async function configureLog({ verbose = false, json = false }: LogOptions): Promise<void> {
+export async function configureLog(
+  { verbose = false, quiet = false, json = false }: LogOptions,
+): Promise<void> {
+  const lowestLevel = quiet ? "error" : verbose ? "debug" : "info";
   const line = json ? jsonLine : plainLine;
-  const stderr: Sink = (record) => console.error(line(record));
+  const stderr: Sink = (record) => print(line(record));
   await configure({
     reset: true,
     sinks: { stderr },
     loggers: [
-      { category: "sleap-rtc", sinks: ["stderr"], lowestLevel: verbose ? "debug" : "info" },
+      { category: "sleap-rtc", sinks: ["stderr"], lowestLevel },
       { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "warning" },
     ],
   });
