@@ -8,15 +8,16 @@ import { pause } from "../signaling/presence.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { bringHome, type JobPlaces } from "./bring_home.ts";
 import { NoWorkerError } from "./choose_worker.ts";
-import type { Connection } from "./connect.ts";
 import { Conversation } from "./conversation.ts";
 import { followJob, type JobEnd } from "./follow.ts";
 import { withWorker } from "./with_worker.ts";
-import { WorkerLostError } from "./job_error.ts";
+import type { HoldJob } from "./interrupt.ts";
+import { Detached, WorkerLostError } from "./job_error.ts";
 import { type JobRecord, writeRecord } from "./job_records.ts";
 import type { RoomFlags } from "./room.ts";
 import type { Screen, Summary } from "./screen.ts";
-import { say } from "./talk.ts";
+import { summarize } from "./summary.ts";
+import { say, stopEarly, tell } from "./talk.ts";
 
 /** A worker answers a question about a job within this, in milliseconds. */
 const ANSWER_LIMIT_MS = 10_000;
@@ -32,6 +33,7 @@ export interface AttachOptions {
   inbox: string;
   screen: Screen;
   signal: AbortSignal;
+  hold: HoldJob;
 }
 
 /** The room and worker of a record, or those that the command line names instead. */
@@ -88,9 +90,10 @@ export async function attachToJob(
   record: JobRecord,
   room: RoomFlags & { purpose: "look" },
   config: Config,
-  { inbox, screen, signal }: AttachOptions,
+  options: AttachOptions,
 ): Promise<{ summary: Summary; state: JobFacts["state"] }> {
   const began = performance.now();
+  const { inbox, screen, signal } = options;
   return await withWorker(room, config, screen, signal, async (connection, { peerId }) => {
     const conversation = new Conversation(connection.pipe);
     try {
@@ -100,7 +103,7 @@ export async function attachToJob(
         signal,
       );
       screen.show({ event: "info", text: `job ${record.id}: ${facts.state}` });
-      const end = await follow(record, conversation, { inbox, screen, signal });
+      const end = await follow(record, conversation, options);
       const results = await bringHome(placesOf(record, config), end, {
         inbox,
         outputDir: record.output_dir,
@@ -108,7 +111,16 @@ export async function attachToJob(
         signal,
       });
       await remember(record, conversation.seen, end);
-      const summary = summaryOf(record, connection, { end, results, worker: peerId, began });
+      const summary = summarize({
+        job_id: record.id,
+        method: record.method,
+        worker: peerId,
+        results,
+        connection,
+        end,
+        began,
+        startedAfter: null,
+      });
       return { summary, state: facts.state };
     } catch (error) {
       await remember(record, conversation.seen);
@@ -121,17 +133,25 @@ export async function attachToJob(
 async function follow(
   record: JobRecord,
   conversation: Conversation,
-  { inbox, screen, signal }: AttachOptions,
+  { inbox, screen, signal, hold }: AttachOptions,
 ): Promise<Exclude<JobEnd, { type: "retry" }>> {
+  const [{ pipe }, { id }, leave] = [conversation, record, new AbortController()];
+  hold({
+    id,
+    detach: () => leave.abort(new Detached()),
+    stop: () => stopEarly(pipe, id, true),
+    // It is followed to its end, as every other.
+    cancel: () => tell(pipe, { type: "JOB_CANCEL", id }),
+  });
   const end = await followJob(conversation, {
     screen,
-    jobId: record.id,
+    jobId: id,
     isOurs: true,
     rtc: true,
     inbox,
     onStart: () => {},
-    signal,
-  });
+    signal: AbortSignal.any([signal, leave.signal]),
+  }).finally(() => hold(undefined));
   return end.type === "retry"
     ? { type: "failed", text: end.reason, arrived: { files: [], folders: [] } }
     : end;
@@ -149,26 +169,6 @@ function placesOf({ result_folders, job_folder, remote }: JobRecord, config: Con
     resultFolders: result_folders,
     jobFolder: job_folder ?? undefined,
     ...(store && remote ? { remote: { store, path: remote.path } } : {}),
-  };
-}
-
-function summaryOf(
-  record: JobRecord,
-  { pipe, facts }: Connection,
-  { end, results, worker, began }: { end: JobEnd; results: string | null; worker: string; began: number },
-): Summary {
-  const error = end.type === "failed" ? end.text : null;
-  return {
-    ok: error === null,
-    job_id: record.id,
-    method: record.method,
-    worker,
-    channel_bytes: pipe.bytesSent + pipe.bytesReceived,
-    connection: facts,
-    time_to_job_start_s: null,
-    total_s: Math.round(performance.now() - began) / 1000,
-    results,
-    error,
   };
 }
 
@@ -192,6 +192,7 @@ export async function attachAgain(
       throw lost;
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof Detached) throw error;
       // Where it is known to be gone, one that had not begun can as well be submitted again.
       const isGone = error instanceof UnknownJobError || error instanceof NoWorkerError;
       if (error === lost || (isGone && !lost.started)) throw lost;

@@ -1,12 +1,10 @@
 /** What the client's commands have in common: the room, the configuration, the output, and Ctrl-C. */
 import type { Command } from "commander";
-import { onStopSignal, parseWholeNumber } from "../config/program.ts";
-import { ConfigError, UserError } from "../config/user_error.ts";
+import { parseWholeNumber } from "../config/program.ts";
+import { ConfigError } from "../config/user_error.ts";
 import type { RoomFlags } from "./room.ts";
-import type { Screen } from "./screen.ts";
 
-/** Exit code after Ctrl-C, as shells have it. */
-const INTERRUPTED = 130;
+export { interruptible } from "./interrupt.ts";
 
 /** Flags of every command that goes to a room. */
 export interface CommonFlags extends RoomFlags {
@@ -42,26 +40,5 @@ export function checkRoom(flags: RoomFlags): void {
     throw new ConfigError("which worker? give --session-string, or --room-id and --token", {
       hint: "the worker prints all three when it starts",
     });
-  }
-}
-
-/** Runs until done or Ctrl-C, which says what becomes of the job; a second Ctrl-C ends the program at once. */
-export async function interruptible(
-  screen: Screen,
-  consequence: string,
-  body: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const abort = new AbortController();
-  const interrupt = (): void => {
-    if (abort.signal.aborted) Deno.exit(INTERRUPTED);
-    screen.show({ event: "warning", text: `stopping; ${consequence}` });
-    abort.abort(new UserError("interrupted", { exitCode: INTERRUPTED }));
-  };
-  const release = onStopSignal(interrupt);
-  try {
-    await body(abort.signal);
-  } finally {
-    screen.close();
-    release();
   }
 }

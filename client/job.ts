@@ -9,13 +9,16 @@ import { Conversation } from "./conversation.ts";
 import { followJob, type JobEnd } from "./follow.ts";
 import { attachAgain } from "./attach.ts";
 import { bringHome, tidy } from "./bring_home.ts";
-import { JobFailedError, RefusedError, WorkerLostError } from "./job_error.ts";
+import { Detached, JobFailedError, RefusedError, WorkerLostError } from "./job_error.ts";
+import type { HoldJob } from "./interrupt.ts";
 import { JobLog } from "./job_log.ts";
+import { stopEarly } from "./talk.ts";
 import { type Attempt, checkWishes, planSubmission } from "./plan.ts";
 import { firstFolder, withInbox } from "./results.ts";
 import type { ChoiceFlags, RoomFlags } from "./room.ts";
 import { untilBegun } from "./resubmit.ts";
 import type { Screen, Summary } from "./screen.ts";
+import { secondsSince, summarize } from "./summary.ts";
 import { newJobId, type Started, type Submission, submit } from "./submit.ts";
 import { type Target, withWorker } from "./with_worker.ts";
 
@@ -42,9 +45,6 @@ function mayGoOn(id: string): string {
   return `the worker did not hear of it: the job may go on; end it with: sleap-rtc-client cancel ${id}`;
 }
 
-/** The job has begun, and is left to itself. */
-class Detached extends Error {}
-
 /**
  * Submits a job and follows it to its end. The summary says how it went; also shown when the job failed. Undefined
  * when the job was left after its begin, as asked. Throws `UserError`s for everything that kept the job from running,
@@ -55,6 +55,7 @@ export async function runClientJob(
   config: Config,
   screen: Screen,
   signal: AbortSignal,
+  hold: HoldJob,
 ): Promise<Summary | undefined> {
   const began = performance.now();
   const storage = StorageConfig.fromConfig(config);
@@ -65,7 +66,7 @@ export async function runClientJob(
   return await withInbox(
     request.outputDir,
     onKept,
-    (inbox) => submitPatiently(request, config, storage, inbox, began, screen, signal),
+    (inbox) => submitPatiently(request, config, storage, inbox, began, screen, signal, hold),
   );
 }
 
@@ -78,6 +79,7 @@ async function submitPatiently(
   began: number,
   screen: Screen,
   signal: AbortSignal,
+  hold: HoldJob,
 ): Promise<Summary | undefined> {
   /** Over connections whose worker was lost. */
   let lostBytes = 0;
@@ -99,6 +101,7 @@ async function submitPatiently(
           began,
           log,
           signal,
+          hold,
         );
         const { pipe } = connection;
         try {
@@ -114,7 +117,7 @@ async function submitPatiently(
     submitOnce(flags).catch(async (error: unknown) => {
       if (!(error instanceof WorkerLostError) || !log.record) throw error;
       const { record } = log;
-      const summary = await attachAgain(record, error, config, { inbox, screen, signal })
+      const summary = await attachAgain(record, error, config, { inbox, screen, signal, hold })
         .catch((failure: unknown) => {
           if (signal.aborted) screen.show({ event: "warning", text: mayGoOn(record.id) });
           throw failure;
@@ -162,6 +165,7 @@ class ClientJob {
     private readonly began: number,
     private readonly log: JobLog,
     private readonly signal: AbortSignal,
+    private readonly hold: HoldJob,
   ) {
     this.#conversation = new Conversation(connection.pipe);
   }
@@ -261,19 +265,31 @@ class ClientJob {
     return false;
   }
 
-  #follow(attempt: Attempt): Promise<JobEnd> {
-    return followJob(this.#conversation, {
-      screen: this.screen,
-      jobId: this.#jobId,
-      isOurs: this.connection.isOurs,
-      rtc: attempt.method === "rtc",
-      inbox: this.inbox,
-      onStart: () => {
-        this.#startedAfter ??= this.#seconds();
-        if (this.request.detach && this.#comesBack) throw new Detached();
-      },
-      signal: this.signal,
-    });
+  async #follow(attempt: Attempt): Promise<JobEnd> {
+    const leave = new AbortController();
+    const detach = (): void => leave.abort(new Detached());
+    try {
+      return await followJob(this.#conversation, {
+        screen: this.screen,
+        jobId: this.#jobId,
+        isOurs: this.connection.isOurs,
+        rtc: attempt.method === "rtc",
+        inbox: this.inbox,
+        onStart: () => {
+          this.#startedAfter ??= secondsSince(this.began);
+          if (this.request.detach && this.#comesBack) throw new Detached();
+          this.hold({
+            id: this.#jobId,
+            detach: this.#comesBack ? detach : undefined,
+            stop: () => stopEarly(this.connection.pipe, this.#jobId, this.#comesBack),
+            cancel: undefined,
+          });
+        },
+        signal: AbortSignal.any([this.signal, leave.signal]),
+      });
+    } finally {
+      this.hold(undefined);
+    }
   }
 
   async #finish(
@@ -284,23 +300,15 @@ class ClientJob {
   ): Promise<Summary> {
     const { request: { outputDir }, inbox, screen, signal } = this;
     const results = await bringHome(started, end, { inbox, outputDir, screen, signal });
-    const error = end.type === "failed" ? end.text : null;
-    const { bytesSent, bytesReceived } = this.connection.pipe;
-    return {
-      ok: error === null,
+    return summarize({
       job_id: this.#jobId,
       method: attempt.method,
       worker,
-      channel_bytes: bytesSent + bytesReceived,
-      connection: this.connection.facts,
-      time_to_job_start_s: this.#startedAfter,
-      total_s: this.#seconds(),
       results,
-      error,
-    };
-  }
-
-  #seconds(): number {
-    return Math.round(performance.now() - this.began) / 1000;
+      connection: this.connection,
+      end,
+      began: this.began,
+      startedAfter: this.#startedAfter,
+    });
   }
 }

@@ -8,7 +8,8 @@ import { askForJob, attachToJob, awaitFacts, roomOf } from "./attach.ts";
 import { Conversation, type Incoming } from "./conversation.ts";
 import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
 import { showMessage } from "./follow.ts";
-import { WorkerLostError } from "./job_error.ts";
+import { INTERRUPTED } from "./interrupt.ts";
+import { Detached, WorkerLostError } from "./job_error.ts";
 import { type JobRecord, listRecords, readRecord } from "./job_records.ts";
 import { withInbox } from "./results.ts";
 import { type Screen, screenFor, table } from "./screen.ts";
@@ -47,14 +48,26 @@ async function attach(id: string, flags: AttachFlags): Promise<void> {
   const outputDir = flags.outputDir ?? record.output_dir;
   await Deno.mkdir(outputDir, { recursive: true });
   const onKept = (text: string): void => screen.show({ event: "warning", text });
-  await withInbox(outputDir, onKept, (inbox) =>
-    interruptible(screen, "the job goes on", async (signal) => {
-      const home = { ...record, output_dir: await Deno.realPath(outputDir) };
-      const { summary } = await attachToJob(home, room, config, { inbox, screen, signal });
-      screen.close();
-      screen.show({ event: "summary", summary });
-      if (!summary.ok) throw new ExitCode(1);
-    }));
+  const isLeft = await withInbox(
+    outputDir,
+    onKept,
+    (inbox) =>
+      interruptible(screen, "the job goes on", async (signal, hold) => {
+        const home = { ...record, output_dir: await Deno.realPath(outputDir) };
+        const summary = await attachToJob(home, room, config, { inbox, screen, signal, hold })
+          .then(({ summary }) => summary, unlessDetached);
+        screen.close();
+        if (!summary) return;
+        screen.show({ event: "summary", summary });
+        if (!summary.ok) throw new ExitCode(1);
+      }),
+  );
+  if (isLeft) throw new ExitCode(INTERRUPTED);
+}
+
+/** A job that was left, as was asked, has no summary. */
+function unlessDetached(error: unknown): undefined {
+  if (!(error instanceof Detached)) throw error;
 }
 
 async function showLog(id: string, flags: LogFlags): Promise<void> {

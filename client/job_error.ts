@@ -3,6 +3,9 @@ import { UserError } from "../config/user_error.ts";
 /** The worker ran the job, and it failed. */
 export class JobFailedError extends UserError {}
 
+/** The job has begun, and is left to itself, as was asked. */
+export class Detached extends Error {}
+
 /** The connection to the worker ended before the job did. */
 export class WorkerLostError extends UserError {
   /** Whether the first run had begun. */

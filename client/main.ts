@@ -12,6 +12,7 @@ import { addConfigCommands } from "./config_command.ts";
 import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
 import { examine, findingLine } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
+import { INTERRUPTED } from "./interrupt.ts";
 import { type JobRequest, runClientJob } from "./job.ts";
 import { WorkerLostError } from "./job_error.ts";
 import { addJobCommands } from "./job_commands.ts";
@@ -116,12 +117,14 @@ async function submitJob(
   const given = await areLabels(path, kind, configs) ? undefined : await checkPackage(path, kind);
   const home = given?.script === undefined ? dirname(resolve(path)) : given.packagePath;
   const outputDir = await makeOutputDir(flags.outputDir ?? config.client.outputDir ?? home);
-  if (given) return void await submitPackage({ ...given, kind, outputDir }, config, flags);
+  if (given) return exitIfLeft(await submitPackage({ ...given, kind, outputDir }, config, flags));
   const made = await makePackage(path, configs, outputDir);
+  let outcome: Outcome;
   try {
     const labelsPackage = { packagePath: made.folder, script: made.script, kind, outputDir };
     // A job that was left may still read it.
-    if (await submitPackage(labelsPackage, config, flags)) await made.removeAll();
+    outcome = await submitPackage(labelsPackage, config, flags);
+    if (outcome === "ended") await made.removeAll();
     else console.error(`the package that was made of the labels stays in ${made.folder}`);
   } catch (error) {
     // The job may go on, and read it.
@@ -130,18 +133,26 @@ async function submitJob(
     if (left !== undefined) console.error(`warning: there are further files in ${left}; it is kept`);
     throw error;
   }
+  exitIfLeft(outcome);
 }
 
-/** Whether the job has ended, and not been left. Throws {@link ExitCode} when it failed. */
+/** What became of a job that was submitted: `left at once`, by two Ctrl-C. */
+type Outcome = "ended" | "left" | "left at once";
+
+function exitIfLeft(outcome: Outcome): void {
+  if (outcome === "left at once") throw new ExitCode(INTERRUPTED);
+}
+
+/** Throws {@link ExitCode} when the job failed. */
 async function submitPackage(
   job: Pick<JobRequest, "packagePath" | "script" | "kind" | "outputDir">,
   config: Config,
   flags: JobFlags,
-): Promise<boolean> {
+): Promise<Outcome> {
   let hasEnded = false;
   const screen = screenFor(flags);
   for (const text of config.notices) screen.show({ event: "info", text });
-  await interruptible(screen, "a job that has begun is cancelled", async (signal) => {
+  const isLeft = await interruptible(screen, "a job that has begun is cancelled", async (signal, hold) => {
     const summary = await runClientJob(
       {
         ...flags,
@@ -152,6 +163,7 @@ async function submitPackage(
       config,
       screen,
       signal,
+      hold,
     );
     screen.close();
     // A job that was left is neither a success nor a failure yet.
@@ -160,7 +172,8 @@ async function submitPackage(
     screen.show({ event: "summary", summary });
     if (!summary.ok) throw new ExitCode(1);
   });
-  return hasEnded;
+  if (isLeft) return "left at once";
+  return hasEnded ? "ended" : "left";
 }
 
 async function showWorkers(flags: CommonFlags): Promise<void> {

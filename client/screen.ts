@@ -29,7 +29,8 @@ function quietScreen(screen: Screen): Screen {
     show: (event) => {
       if (event.event === "warning" || event.event === "summary") screen.show(event);
     },
-    ask: (question) => screen.ask?.(question),
+    // Where nobody can be asked, nobody is.
+    ...(screen.ask && { ask: (question: string | undefined): void => screen.ask?.(question) }),
     close: () => screen.close(),
   };
 }

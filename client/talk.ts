@@ -1,5 +1,6 @@
 /** Asking a worker, and waiting for its answer. */
 import { formatMessage, type Message } from "../protocol/message.ts";
+import type { Pipe } from "../rtc/pipe.ts";
 import type { Conversation, Incoming } from "./conversation.ts";
 import { RefusedError, WorkerLostError } from "./job_error.ts";
 import type { Screen } from "./screen.ts";
@@ -17,6 +18,22 @@ export async function say(
   message: Message,
 ): Promise<void> {
   await conversation.pipe.send(formatMessage(message), signal);
+}
+
+/** What SLEAP's own window says to a trainer that is to stop (PROTOCOL.md section 12.3). */
+const STOP_TRAINING = '{"command": "stop"}';
+
+/**
+ * Asks a worker to end a job early; one that knows no jobs passes it on to the trainer. Never throws: a worker that is
+ * lost is noticed by who follows the job.
+ */
+export function stopEarly(pipe: Pipe, id: string, knowsJobs: boolean): void {
+  tell(pipe, knowsJobs ? { type: "JOB_STOP", id } : { type: "ZMQ_CTRL", text: STOP_TRAINING });
+}
+
+/** Says something to which no answer is waited for. Never throws. */
+export function tell(pipe: Pipe, message: Message): void {
+  void pipe.send(formatMessage(message)).catch(() => {});
 }
 
 /** Messages that are answered, and what `PATH_VALIDATED` says in answer. */

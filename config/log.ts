@@ -30,11 +30,11 @@ function jsonLine(record: LogRecord): string {
   });
 }
 
-let print: (line: string) => void = console.error;
+let printInstead: ((line: string) => void) | undefined;
 
 /** Log lines go through `instead` from now on, which may be drawing on the terminal; undefined for as before. */
 export function printLogWith(instead: ((line: string) => void) | undefined): void {
-  print = instead ?? console.error;
+  printInstead = instead;
 }
 
 /** Sends log lines to stderr; stdout is for what a program was asked for. Once per isolate. */
@@ -43,7 +43,7 @@ export async function configureLog(
 ): Promise<void> {
   const lowestLevel = quiet ? "error" : verbose ? "debug" : "info";
   const line = json ? jsonLine : plainLine;
-  const stderr: Sink = (record) => print(line(record));
+  const stderr: Sink = (record) => (printInstead ?? console.error)(line(record));
   await configure({
     reset: true,
     sinks: { stderr },

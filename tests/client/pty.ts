@@ -83,6 +83,11 @@ export class Pty {
     return this.lines.join("\n");
   }
 
+  /** Whether a part of a frame has come: nobody is to see that. */
+  get #isInFrame(): boolean {
+    return this.raw.lastIndexOf("\x1b[?2026h") > this.raw.lastIndexOf("\x1b[?2026l");
+  }
+
   /** Waits until the screen matches. Throws with the screen when the program ends first, or time runs out. */
   async until(pattern: RegExp): Promise<void> {
     let isLate = false;
@@ -91,7 +96,7 @@ export class Pty {
       for (const wake of [...this.#waiting]) wake();
     }, LIMIT_MS);
     try {
-      while (!pattern.test(this.text)) {
+      while (this.#isInFrame || !pattern.test(this.text)) {
         if (isLate || this.#isOver) {
           throw new Error(`${isLate ? "time ran out" : "it ended"} without ${pattern}:\n${this.text}`);
         }
