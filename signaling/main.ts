@@ -5,6 +5,9 @@ import { withoutCredentials } from "../config/mistake.ts";
 import { createProgram, onStopSignal, runProgram } from "../config/program.ts";
 import { ConfigError } from "../config/user_error.ts";
 import type { IceServer } from "../protocol/signaling.ts";
+import { addLimitFlags } from "./limit_flags.ts";
+import type { Limits } from "./limits.ts";
+import { parseOrigin } from "./origin.ts";
 import { DEFAULT_HTTP_PORT, DEFAULT_WS_PORT, type SignalingServer, startSignaling } from "./server.ts";
 
 /** Bytes of a mebibyte. */
@@ -16,9 +19,12 @@ const EXAMPLES = `  $ sleap-rtc-signaling
   $ sleap-rtc-signaling --http-port 0 --ws-port 0 --json       any free ports, told as one JSON line
   $ sleap-rtc-signaling --ice-server stun:stun.example.org:3478 \\
       --ice-server "turn:turn.example.org:3478?transport=udp" --ice-username lab --ice-credential PASSWORD
+  $ sleap-rtc-signaling --host 127.0.0.1 --trust-proxy         behind a proxy on this machine
   $ sleap-rtc-signaling --relay-limit 5                        peers without UDP get 5 MiB/s each`;
 
-interface Flags {
+interface Flags extends Limits {
+  allowOrigin?: string[];
+  trustProxy?: true;
   host: string;
   httpPort: number;
   wsPort: number;
@@ -37,7 +43,7 @@ export function main(args: readonly string[]): Promise<number> {
 function createCommand(): Command {
   const description =
     "Introduces sleap-rtc clients and workers to each other: rooms, discovery, relaying of offers.";
-  return createProgram("sleap-rtc-signaling", description, EXAMPLES)
+  const command = createProgram("sleap-rtc-signaling", description, EXAMPLES)
     .option("--host <address>", "address to listen at", "0.0.0.0")
     .option("--http-port <port>", "port of the HTTP API; 0 takes any free one", parsePort, DEFAULT_HTTP_PORT)
     .option("--ws-port <port>", "port of the WebSocket; 0 takes any free one", parsePort, DEFAULT_WS_PORT)
@@ -54,8 +60,15 @@ function createCommand(): Command {
         "SLEAP_RTC_ICE_CREDENTIAL",
       ),
     )
+    .option(
+      "--allow-origin <origin>",
+      "let pages of this origin use the server from a browser; repeatable; none by default",
+      addOrigin,
+    )
+    .option("--trust-proxy", "a proxy in front tells in X-Forwarded-For where requests come from")
     .option("--json", "tell the addresses as one JSON line on stdout, and log as JSON lines")
     .action(serve);
+  return addLimitFlags(command);
 }
 
 async function serve(flags: Flags): Promise<void> {
@@ -66,6 +79,9 @@ async function serve(flags: Flags): Promise<void> {
     wsPort: flags.wsPort,
     iceServers: iceServers(flags),
     ...(flags.relayLimit !== undefined && { relayLimit: flags.relayLimit }),
+    limits: flags,
+    origins: flags.allowOrigin ?? [],
+    trustProxy: flags.trustProxy ?? false,
   });
   const release = onStopSignal(() => void server.shutdown());
   announce(server, flags);
@@ -94,6 +110,10 @@ function iceServers({ iceServer = [], iceUsername, iceCredential }: Flags): IceS
     }
     return { urls, username: iceUsername, credential: iceCredential };
   });
+}
+
+function addOrigin(text: string, origins: string[] = []): string[] {
+  return [...origins, parseOrigin(text)];
 }
 
 function addIceUrl(url: string, urls: string[] = []): string[] {

@@ -1,4 +1,5 @@
 import type { Metadata } from "../protocol/signaling.ts";
+import { DEFAULT_LIMITS } from "./limits.ts";
 import { storageBackends } from "./metadata.ts";
 
 /**
@@ -6,8 +7,8 @@ import { storageBackends } from "./metadata.ts";
  * section 2 counts from creation only, which would cut a worker off from new clients after two hours).
  */
 export const ROOM_LIFETIME_S = 2 * 60 * 60;
-/** How many peers can be in one room. */
-export const MAX_PEERS_PER_ROOM = 256;
+/** How many peers can be in one room unless told otherwise. */
+export const MAX_PEERS_PER_ROOM = DEFAULT_LIMITS.peersPerRoom;
 /** After so many wrong tokens a room takes no newcomers: six characters could be guessed otherwise. */
 export const MAX_WRONG_TOKENS = 100;
 
@@ -20,6 +21,8 @@ export interface Connection {
   send(text: string, maxUnsentBytes?: number): boolean;
   /** Counts an error that was told over it, by a code or a text of this server's own. */
   countError?(code: string): void;
+  /** Ends it, with a code of RFC 6455 and a reason for people. */
+  close?(code: number, reason: string): void;
 }
 
 /** A peer in a room. */

@@ -47,11 +47,13 @@ export class Rooms {
   readonly #rooms = new Map<string, MutableRoom>();
   readonly #registrations = new Map<Connection, MutablePeer>();
   readonly #now: () => number;
+  readonly #maxPeers: number;
   #created = 0;
 
-  /** `now` gives milliseconds since the epoch. */
-  constructor(now: () => number = Date.now) {
+  /** `now` gives milliseconds since the epoch; at most `maxPeers` are in one room. */
+  constructor(now: () => number = Date.now, maxPeers = MAX_PEERS_PER_ROOM) {
     this.#now = now;
+    this.#maxPeers = maxPeers;
   }
 
   /** How many rooms were ever created. */
@@ -187,7 +189,7 @@ export class Rooms {
     if (room.wrongTokens >= MAX_WRONG_TOKENS) return "Invalid token";
     if (room.peers.size === 0 && this.#seconds() >= room.expiresAt) return "Room expired";
     const isNew = !room.peers.has(request.peerId);
-    return isNew && room.peers.size >= MAX_PEERS_PER_ROOM ? "Room is full" : null;
+    return isNew && room.peers.size >= this.#maxPeers ? "Room is full" : null;
   }
 
   #remove(peer: MutablePeer): void {

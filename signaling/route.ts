@@ -2,8 +2,9 @@ import { z } from "zod";
 import { getLogger } from "@logtape/logtape";
 import { MAX_RELAY_CHARS, type RelayFailure } from "../protocol/relay.ts";
 import { knowledgeSchema } from "../protocol/signaling.ts";
-import { MAX_UNSENT_RELAY_BYTES } from "./connection.ts";
+import { MAX_UNSENT_RELAY_BYTES, POLICY_VIOLATION } from "./connection.ts";
 import { matches, parseFilters } from "./discovery.ts";
+import { isTooDeep, isTooLong } from "./message_shape.ts";
 import { parseMetadata } from "./metadata.ts";
 import { refuse, send, sendError, sendMissing, sendTargetNotFound } from "./reply.ts";
 import { type Connection, type RegisteredPeer, visiblePeers } from "./room.ts";
@@ -75,8 +76,19 @@ export async function route(state: ServerState, connection: Connection, text: st
   const handler = handlers.get(type);
   // Only known types: a stranger's words would make a metric each.
   state.metrics.messages.inc({ type: handler && typeof type === "string" ? type : "unknown" });
+  if (!isWithinRate(state, connection, type, text)) return;
   if (!message.success) return sendError(connection, "INVALID_JSON", "Invalid JSON format");
+  if (isTooLong(type, text)) return sendError(connection, "INVALID_MESSAGE", "Message too large");
+  if (isTooDeep(message.data)) return sendError(connection, "INVALID_MESSAGE", "Message nested too deeply");
   await (handler ?? rejectUnknown)({ connection, state, message: message.data, text });
+}
+
+/** Ends a connection that sends too much. Relayed data has its own pace, for those who are in a room. */
+function isWithinRate(state: ServerState, connection: Connection, type: unknown, text: string): boolean {
+  if (type === "relay" && state.rooms.peerOf(connection) !== undefined) return true;
+  if (state.guard.message(connection, text.length)) return true;
+  connection.close?.(POLICY_VIOLATION, "too many messages");
+  return false;
 }
 
 async function register({ connection, state, message }: Incoming): Promise<void> {
@@ -101,6 +113,7 @@ async function register({ connection, state, message }: Incoming): Promise<void>
     if (result.refusal === "Invalid token") {
       logSecurity("room_token_wrong", { ...from(connection), peer: request.peer_id, room: request.room_id });
     }
+    if (result.refusal === "Room is full") state.guard.refused("peers_per_room", connection.address ?? "");
     return refuse(connection, result.refusal);
   }
   const { peer, conflictingAdmin } = result;

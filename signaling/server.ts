@@ -1,14 +1,18 @@
-import type { Hono } from "hono";
 import { getLogger } from "@logtape/logtape";
 import { UserError } from "../config/user_error.ts";
 import { type IceServer, iceServerSchema } from "../protocol/signaling.ts";
-import { SocketConnection } from "./connection.ts";
-import { createHttpApi } from "./http.ts";
+import { clientAddress } from "./address.ts";
+import { POLICY_VIOLATION, SocketConnection } from "./connection.ts";
+import { Guard } from "./guard.ts";
+import { type Api, createHttpApi, tooMany } from "./http.ts";
+import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
+import { isFromAllowedOrigin } from "./origin.ts";
 import { RelayPace } from "./relay_pace.ts";
 import type { Connection } from "./room.ts";
 import { Rooms } from "./rooms.ts";
 import { route } from "./route.ts";
+import { logSecurity } from "./security_log.ts";
 import type { ServerState } from "./state.ts";
 import { MemoryStore, type Store } from "./store.ts";
 import { Tokens } from "./token.ts";
@@ -20,12 +24,11 @@ export const DEFAULT_HTTP_PORT = 8001;
 /** Port of the WebSocket unless told otherwise. Source: PROTOCOL.md section 1. */
 export const DEFAULT_WS_PORT = 8080;
 
-/** Seconds. A Python worker answers no ping while it packs, which takes minutes. Source: PROTOCOL.md section 3.4. */
-const IDLE_TIMEOUT_S = 600;
-const MAX_CONNECTIONS = 10_000;
 /** How long peers have to answer the close of their socket at shutdown, in milliseconds. */
 const CLOSE_WAIT_MS = 1000;
 const GOING_AWAY = 1001;
+/** What an address with too many connections is told to wait, in seconds. */
+const BUSY_ADDRESS_RETRY_S = 10;
 
 /** Where and how to serve. */
 export interface SignalingOptions {
@@ -39,6 +42,12 @@ export interface SignalingOptions {
   iceServers?: readonly IceServer[];
   /** How fast each peer may relay data to others, in bytes a second; 0 refuses, without a limit by default. */
   relayLimit?: number;
+  /** What differs from {@link DEFAULT_LIMITS}. */
+  limits?: Partial<Limits>;
+  /** Web pages that may use the server; none by default. */
+  origins?: readonly string[];
+  /** Whether X-Forwarded-For tells where requests come from: only behind a proxy that sets it. */
+  trustProxy?: boolean;
   /** Where the server remembers what outlives it; by default nothing does. Closed by who made it. */
   store?: Store;
   /** Shuts the server down. */
@@ -90,7 +99,9 @@ export async function startSignaling(options: SignalingOptions = {}): Promise<Si
 }
 
 async function createState(options: SignalingOptions): Promise<ServerState> {
-  const rooms = new Rooms();
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const rooms = new Rooms(Date.now, limits.peersPerRoom);
+  const metrics = new Metrics(rooms);
   const store = options.store ?? new MemoryStore();
   return {
     rooms,
@@ -99,7 +110,10 @@ async function createState(options: SignalingOptions): Promise<ServerState> {
     iceServers: (options.iceServers ?? []).map((server) => iceServerSchema.parse(server)),
     relayPace: new RelayPace(options.relayLimit),
     now: Date.now,
-    metrics: new Metrics(rooms),
+    metrics,
+    guard: new Guard(limits, metrics),
+    origins: new Set(options.origins),
+    trustProxy: options.trustProxy ?? false,
     store,
   };
 }
@@ -113,8 +127,10 @@ interface Listener {
 /** What both listeners hand their requests to. */
 class Hub {
   readonly #connections = new Set<SocketConnection>();
+  /** Timers of those that have yet to register. */
+  readonly #unregistered = new Map<Connection, ReturnType<typeof setTimeout>>();
   readonly #state: ServerState;
-  readonly #api: Hono;
+  readonly #api: Api;
   readonly #empty = Promise.withResolvers<void>();
   #isStopping = false;
 
@@ -123,14 +139,20 @@ class Hub {
     this.#api = createHttpApi(state);
   }
 
-  fetch(request: Request): Response | Promise<Response> {
+  fetch(request: Request, remote: string): Response | Promise<Response> {
+    const address = clientAddress(request, remote, this.#state.trustProxy);
+    if (!isFromAllowedOrigin(request, this.#state.origins)) {
+      logSecurity("origin_refused", { address, origin: request.headers.get("origin") ?? "" });
+      return Response.json({ detail: "Origin not allowed" }, { status: 403 });
+    }
     const isUpgrade = request.headers.get("upgrade")?.toLowerCase() === "websocket";
-    return isUpgrade ? this.#upgrade(request) : this.#api.fetch(request);
+    return isUpgrade ? this.#upgrade(request, address) : this.#api.fetch(request, { address });
   }
 
   /** Closes all sockets and takes no new ones; done when the peers have answered or are abandoned. */
   closeAll(): Promise<void> {
     this.#isStopping = true;
+    for (const connection of this.#connections) this.#settle(connection);
     for (const connection of this.#connections) connection.close(GOING_AWAY, "server is shutting down");
     if (this.#connections.size === 0) this.#empty.resolve();
     return this.#empty.promise;
@@ -140,29 +162,37 @@ class Hub {
     this.#empty.resolve();
   }
 
-  #upgrade(request: Request): Response {
-    if (this.#isStopping || this.#connections.size >= MAX_CONNECTIONS) {
+  #upgrade(request: Request, address: string): Response {
+    const { guard } = this.#state;
+    if (this.#isStopping || this.#connections.size >= guard.limits.connections) {
+      if (!this.#isStopping) guard.refused("connections", address);
       return Response.json({ detail: "Too many connections" }, { status: 503 });
     }
+    if (!guard.open(address)) return tooMany("Too many connections from this address", BUSY_ADDRESS_RETRY_S);
     let upgraded: Deno.WebSocketUpgrade;
     try {
-      upgraded = Deno.upgradeWebSocket(request, { idleTimeout: IDLE_TIMEOUT_S });
+      upgraded = Deno.upgradeWebSocket(request, { idleTimeout: guard.limits.idleTimeout });
     } catch {
+      guard.close(address);
       return Response.json({ detail: "Not a WebSocket handshake" }, { status: 400 });
     }
-    this.#connect(upgraded.socket);
+    this.#connect(upgraded.socket, address);
     return upgraded.response;
   }
 
-  #connect(socket: WebSocket): void {
-    const { rooms, metrics } = this.#state;
-    const connection = new SocketConnection(socket, {
-      message: (from: Connection, text: string): Promise<void> => {
-        return route(this.#state, from, text);
+  #connect(socket: WebSocket, address: string): void {
+    const { rooms, metrics, guard } = this.#state;
+    const connection = new SocketConnection(socket, address, guard.limits.messageBytes, {
+      message: async (from: Connection, text: string): Promise<void> => {
+        await route(this.#state, from, text);
+        if (rooms.peerOf(from) !== undefined) this.#settle(from);
       },
+      refused: (limit): void => guard.refused(limit, address),
       error: (code): void => metrics.errors.inc({ code }),
       closed: (): void => {
         metrics.openConnections--;
+        guard.close(address);
+        this.#settle(connection);
         const peer = rooms.disconnect(connection);
         if (peer) {
           logger.info("{role} {peer} left room {room}", {
@@ -178,6 +208,21 @@ class Hub {
     metrics.openConnections++;
     metrics.connections.inc();
     this.#connections.add(connection);
+    this.#expectRegistration(connection);
+  }
+
+  #expectRegistration(connection: SocketConnection): void {
+    const { guard } = this.#state;
+    const timer = setTimeout(() => {
+      guard.refused("register_timeout", connection.address);
+      connection.close(POLICY_VIOLATION, `not registered within ${guard.limits.registerTimeout} s`);
+    }, guard.limits.registerTimeout * 1000);
+    this.#unregistered.set(connection, timer);
+  }
+
+  #settle(connection: Connection): void {
+    clearTimeout(this.#unregistered.get(connection));
+    this.#unregistered.delete(connection);
   }
 }
 
@@ -185,7 +230,10 @@ function listen(hub: Hub, hostname: string, port: number): Listener {
   const force = new AbortController();
   const options = { hostname, port, signal: force.signal, onListen: () => {} };
   try {
-    return { server: Deno.serve(options, (request) => hub.fetch(request)), force };
+    return {
+      server: Deno.serve(options, (request, { remoteAddr }) => hub.fetch(request, remoteAddr.hostname)),
+      force,
+    };
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) {
       throw new UserError(`port ${port} is in use`, {

@@ -1,5 +1,7 @@
 import type { IceServer } from "../protocol/signaling.ts";
+import type { Guard } from "./guard.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Origins } from "./origin.ts";
 import type { RelayPace } from "./relay_pace.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Store } from "./store.ts";
@@ -14,6 +16,10 @@ export interface ServerState {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly metrics: Metrics;
+  readonly guard: Guard;
+  readonly origins: Origins;
+  /** Whether a proxy in front tells where requests come from. */
+  readonly trustProxy: boolean;
   /** What outlives the process. */
   readonly store: Store;
 }

@@ -199,11 +199,12 @@ Deno.test("a message of a mebibyte passes, a larger one closes the socket", () =
   withRoom(async (_room, join) => {
     const { client, worker } = await pair(join);
     const message = (size: number): string => {
-      const empty = JSON.stringify({ type: "offer", sender: "c", target: "w", sdp: "" });
+      const fields = { type: "peer_message", from_peer_id: "c", to_peer_id: "w", payload: { text: "" } };
+      const empty = JSON.stringify(fields);
       return empty.replace('""', JSON.stringify("x".repeat(size - empty.length)));
     };
     client.sendText(message(1024 * 1024));
-    assert.equal((await worker.next())["type"], "offer");
+    assert.equal((await worker.next())["type"], "peer_message");
     client.sendText(message(1024 * 1024 + 1));
     assert.equal((await client.closed).code, 1009);
   }));
