@@ -74,7 +74,7 @@ export async function withWorker<Result>(
   } finally {
     await connection?.close();
     signaling.close();
-    await deletePeer(config.signalingHttp, signaling.peerId);
+    await deletePeer(config.signalingHttp, signaling.peerId, signaling.idToken);
   }
 }
 

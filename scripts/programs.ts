@@ -52,7 +52,10 @@ export const PROGRAMS: readonly Program[] = [
   {
     name: "sleap-rtc-signaling",
     entry: "signaling/main.ts",
-    permissions: ["--allow-net", "--allow-env=SLEAP_RTC_ICE_CREDENTIAL,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE"],
+    permissions: [
+      "--allow-net",
+      "--allow-env=SLEAP_RTC_ICE_CREDENTIAL,SLEAP_RTC_ADMIN_KEY,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
+    ],
     workers: [],
     hasAddon: false,
   },

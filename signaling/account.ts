@@ -67,10 +67,16 @@ export async function createRoom(http: string, identity: Identity, signal: Abort
   return { roomId: answer.room_id, token: answer.token };
 }
 
-/** Tells the server that a peer is gone for good (PROTOCOL.md section 2); one that cannot be told is no loss. */
-export async function deletePeer(http: string, peerId: string): Promise<void> {
+/**
+ * Tells the server that a peer is gone for good (PROTOCOL.md section 2); one that cannot be told is no loss. The token
+ * counts where the server sees this request come from another address than the peer's socket.
+ */
+export async function deletePeer(http: string, peerId: string, idToken?: string): Promise<void> {
   const body = JSON.stringify({ peer_id: peerId });
-  const headers = { "Content-Type": "application/json" };
+  const headers = {
+    "Content-Type": "application/json",
+    ...(idToken !== undefined && { Authorization: `Bearer ${idToken}` }),
+  };
   const signal = AbortSignal.timeout(LEAVE_LIMIT_MS);
   await post(http, "/delete-peer", z.unknown(), { headers, body, signal }).catch((error: unknown) => {
     logger.debug("could not leave properly: {reason}", { reason: errorText(error) });

@@ -83,6 +83,11 @@ export class SignalingClient {
     return this.#options.identity.peerId;
   }
 
+  /** Proves to the server who this peer is. */
+  get idToken(): string {
+    return this.#options.identity.idToken;
+  }
+
   /** What the room is called; the server's echo, as the session string is made of it. */
   get room(): RoomKey {
     return this.#options.room;

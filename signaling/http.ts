@@ -4,7 +4,10 @@ import { cors } from "hono/cors";
 import { getLogger } from "@logtape/logtape";
 import { z } from "zod";
 import { errorText } from "../config/user_error.ts";
+import { addAdminApi } from "./admin.ts";
 import { total } from "./metrics.ts";
+import { type Api, bearer, type Env, jsonBody, missing, tooMany } from "./http_parts.ts";
+import type { RegisteredPeer } from "./room.ts";
 import { logSecurity } from "./security_log.ts";
 import type { ServerState } from "./state.ts";
 import { TokenError } from "./token.ts";
@@ -18,16 +21,9 @@ const CORS_MAX_AGE_S = 600;
 
 const peerSchema = z.object({ peer_id: z.string().max(256) });
 const roomOrPeerSchema = z.object({
-  room_id: z.string().min(1).nullish().catch(undefined),
-  peer_id: z.string().min(1).nullish().catch(undefined),
+  room_id: z.string().min(1).max(256).nullish().catch(undefined),
+  peer_id: z.string().min(1).max(256).nullish().catch(undefined),
 });
-
-/** What the server tells the API of a request: where it comes from, as `clientAddress` has it. */
-export interface Env {
-  Bindings: { address: string };
-}
-/** The HTTP API. */
-export type Api = Hono<Env>;
 
 /** The HTTP API: sign-in, rooms, health. Answers have the shapes of FastAPI. Source: PROTOCOL.md section 2. */
 export function createHttpApi(state: ServerState): Api {
@@ -43,6 +39,7 @@ export function createHttpApi(state: ServerState): Api {
     return c.json({ status: "healthy", timestamp: timestamp(state), version: API_VERSION });
   });
   app.get("/metrics", (c) => metrics(c, state));
+  if (state.adminKey !== undefined) addAdminApi(app, state, state.adminKey);
   app.notFound((c) => c.json({ detail: "Not Found" }, 404));
   app.onError((error, c) => {
     logger.error("{path} failed: {reason}", { path: c.req.path, reason: errorText(error) });
@@ -62,7 +59,7 @@ async function createRoom(c: Context<Env>, state: ServerState): Promise<Response
   const header = c.req.header("authorization");
   if (header === undefined) return missing(c, "header", "authorization");
   try {
-    await state.tokens.verify(header.replace(/^bearer\s+/i, ""));
+    await state.tokens.verify(bearer(header) ?? "");
   } catch (error) {
     if (!(error instanceof TokenError)) throw error;
     const event = error.kind === "revoked" ? "revoked_token_used" : "token_refused";
@@ -80,24 +77,48 @@ async function createRoom(c: Context<Env>, state: ServerState): Promise<Response
 async function deletePeer(c: Context<Env>, state: ServerState): Promise<Response> {
   const body = peerSchema.safeParse(await jsonBody(c));
   if (!body.success) return missing(c, "body", "peer_id");
-  const room = state.rooms.find(body.data.peer_id)?.room;
-  state.rooms.deletePeer(body.data.peer_id);
+  const { peer_id: peer } = body.data;
+  const [registered] = state.rooms.registered(peer);
   // The texts of the Python server, whose user directory was Cognito.
-  if (room === undefined) return c.json({ status: "peer deleted from Cognito (already removed from room)" });
-  const status = room.peers.size > 0 ? "active" : "deleted";
+  const gone = { status: "peer deleted from Cognito (already removed from room)" };
+  if (registered === undefined || !await mayDelete(c, state, [registered], { peer })) return c.json(gone);
+  state.rooms.deletePeer(peer);
+  const status = registered.room.peers.size > 0 ? "active" : "deleted";
   return c.json({ status: `peer deleted successfully. Room status: ${status}` });
 }
 
 async function deletePeersAndRoom(c: Context<Env>, state: ServerState): Promise<Response> {
   const body = roomOrPeerSchema.safeParse(await jsonBody(c));
-  const { room_id: roomId, peer_id: peerId } = body.success ? body.data : {};
-  if (roomId) {
-    const status = state.rooms.deleteRoom(roomId) ? "peer deleted successfully" : "room not found";
-    return c.json({ status });
+  const { room_id: room, peer_id: peer } = body.success ? body.data : {};
+  if (room) {
+    const peers = [...state.rooms.room(room)?.peers.values() ?? []];
+    const isDeleted = await mayDelete(c, state, peers, { room }) && state.rooms.deleteRoom(room);
+    return c.json({ status: isDeleted ? "peer deleted successfully" : "room not found" });
   }
   // Without a room only the peer goes: others may be at work in its room.
-  const status = peerId && state.rooms.deletePeer(peerId) ? "peer deleted successfully" : "peer not found";
-  return c.json({ status });
+  const isDeleted = peer && await mayDelete(c, state, state.rooms.registered(peer), { peer }) &&
+    state.rooms.deletePeer(peer);
+  return c.json({ status: isDeleted ? "peer deleted successfully" : "peer not found" });
+}
+
+/**
+ * Whether a request comes from one of the peers: from its address, as Python peers say no more, or with its token.
+ * Anybody else is answered as if there were nothing to delete; ids are no secrets.
+ */
+async function mayDelete(
+  c: Context<Env>,
+  state: ServerState,
+  peers: readonly RegisteredPeer[],
+  what: Record<string, string>,
+): Promise<boolean> {
+  const { address } = c.env;
+  if (peers.length === 0) return false;
+  if (peers.some(({ connection }) => connection.address === address)) return true;
+  const token = bearer(c.req.header("authorization"));
+  const claims = token === undefined ? undefined : await state.tokens.verify(token).catch(() => undefined);
+  if (peers.some(({ peerId }) => peerId === claims?.username)) return true;
+  logSecurity("delete_refused", { address, ...what });
+  return false;
 }
 
 async function metrics(c: Context<Env>, state: ServerState): Promise<Response> {
@@ -122,27 +143,6 @@ function wantsText(c: Context): boolean {
   return /openmetrics|text\/plain/.test(accepted) && !accepted.includes("application/json");
 }
 
-/** The answer to who asks too often; `seconds` until it is worth trying again. */
-export function tooMany(detail: string, seconds: number): Response {
-  const headers = { "retry-after": String(Math.ceil(seconds)) };
-  return Response.json({ detail }, { status: 429, headers });
-}
-
 function timestamp(state: ServerState): string {
   return new Date(state.now()).toISOString();
-}
-
-function missing(c: Context, where: "header" | "body", field: string): Response {
-  return c.json(
-    { detail: [{ type: "missing", loc: [where, field], msg: "Field required", input: null }] },
-    422,
-  );
-}
-
-async function jsonBody(c: Context): Promise<unknown> {
-  try {
-    return await c.req.json();
-  } catch {
-    return undefined; // an empty or broken body has no fields
-  }
 }

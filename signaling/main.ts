@@ -5,6 +5,7 @@ import { withoutCredentials } from "../config/mistake.ts";
 import { createProgram, onStopSignal, runProgram } from "../config/program.ts";
 import { ConfigError } from "../config/user_error.ts";
 import type { IceServer } from "../protocol/signaling.ts";
+import { ADMIN_KEY_VARIABLE } from "./admin.ts";
 import { addLimitFlags } from "./limit_flags.ts";
 import type { Limits } from "./limits.ts";
 import { parseOrigin } from "./origin.ts";
@@ -73,6 +74,7 @@ function createCommand(): Command {
 
 async function serve(flags: Flags): Promise<void> {
   await configureLog(flags);
+  const adminKey = Deno.env.get(ADMIN_KEY_VARIABLE);
   const server = await startSignaling({
     hostname: flags.host,
     httpPort: flags.httpPort,
@@ -82,6 +84,7 @@ async function serve(flags: Flags): Promise<void> {
     limits: flags,
     origins: flags.allowOrigin ?? [],
     trustProxy: flags.trustProxy ?? false,
+    ...(adminKey && { adminKey }),
   });
   const release = onStopSignal(() => void server.shutdown());
   announce(server, flags);

@@ -51,6 +51,7 @@ export interface Room {
 
 /** A room as its keeper sees it. */
 export interface MutableRoom extends Room {
+  token: string;
   expiresAt: number;
   readonly peers: Map<string, MutablePeer>;
   adminPeerId: string | null;
@@ -65,11 +66,16 @@ export interface MutablePeer extends RegisteredPeer {
   readonly room: MutableRoom;
 }
 
+/** Six characters, as the Python server's. */
+export function freshToken(): string {
+  return crypto.randomUUID().slice(0, 6);
+}
+
 /** A room with a fresh token, empty; `now` in seconds since the epoch. */
 export function emptyRoom(id: string, now: number): MutableRoom {
   return {
     id,
-    token: crypto.randomUUID().slice(0, 6),
+    token: freshToken(),
     expiresAt: Math.floor(now) + ROOM_LIFETIME_S,
     peers: new Map(),
     adminPeerId: null,

@@ -4,6 +4,7 @@ import {
   claimAdmin,
   type Connection,
   emptyRoom,
+  freshToken,
   leave,
   MAX_PEERS_PER_ROOM,
   MAX_WRONG_TOKENS,
@@ -146,15 +147,24 @@ export class Rooms {
 
   /** A peer of this id in any room. */
   find(peerId: string): RegisteredPeer | undefined {
-    for (const peer of this.#registrations.values()) if (peer.peerId === peerId) return peer;
-    return undefined;
+    return this.registered(peerId)[0];
+  }
+
+  /** All peers of this id: one user may be in several rooms. */
+  registered(peerId: string): RegisteredPeer[] {
+    return [...this.#registrations.values()].filter((peer) => peer.peerId === peerId);
+  }
+
+  /** A room by its id. */
+  room(roomId: string): Room | undefined {
+    return this.#rooms.get(roomId);
   }
 
   /** Takes every peer of this id out of its room; false when there is none. Connections stay open. */
   deletePeer(peerId: string): boolean {
-    const peers = [...this.#registrations.values()].filter((peer) => peer.peerId === peerId);
-    for (const peer of peers) this.#remove(peer);
-    return peers.length > 0;
+    const connections = this.registered(peerId).map(({ connection }) => connection);
+    for (const connection of connections) this.disconnect(connection);
+    return connections.length > 0;
   }
 
   /** Deletes a room with all its registrations; false when there is none. Connections stay open. */
@@ -163,6 +173,17 @@ export class Rooms {
     if (room === undefined) return false;
     for (const peer of room.peers.values()) this.#registrations.delete(peer.connection);
     return this.#rooms.delete(roomId);
+  }
+
+  /** Gives a room a new token, and takes everybody out of it; undefined when there is none. Connections stay open. */
+  renewToken(roomId: string): { token: string; peers: RegisteredPeer[] } | undefined {
+    const room = this.#rooms.get(roomId);
+    if (room === undefined) return undefined;
+    const peers = [...room.peers.values()];
+    for (const peer of peers) this.#remove(peer);
+    room.token = freshToken();
+    room.wrongTokens = 0;
+    return { token: room.token, peers };
   }
 
   /** How many peers there are of each role. */

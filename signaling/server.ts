@@ -4,7 +4,9 @@ import { type IceServer, iceServerSchema } from "../protocol/signaling.ts";
 import { clientAddress } from "./address.ts";
 import { POLICY_VIOLATION, SocketConnection } from "./connection.ts";
 import { Guard } from "./guard.ts";
-import { type Api, createHttpApi, tooMany } from "./http.ts";
+import { checkAdminKey } from "./admin.ts";
+import { createHttpApi } from "./http.ts";
+import { type Api, tooMany } from "./http_parts.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
 import { isFromAllowedOrigin } from "./origin.ts";
@@ -48,6 +50,8 @@ export interface SignalingOptions {
   origins?: readonly string[];
   /** Whether X-Forwarded-For tells where requests come from: only behind a proxy that sets it. */
   trustProxy?: boolean;
+  /** Opens the administrator's API to who knows it; at least 16 characters. */
+  adminKey?: string;
   /** Where the server remembers what outlives it; by default nothing does. Closed by who made it. */
   store?: Store;
   /** Shuts the server down. */
@@ -99,6 +103,7 @@ export async function startSignaling(options: SignalingOptions = {}): Promise<Si
 }
 
 async function createState(options: SignalingOptions): Promise<ServerState> {
+  if (options.adminKey !== undefined) checkAdminKey(options.adminKey);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const rooms = new Rooms(Date.now, limits.peersPerRoom);
   const metrics = new Metrics(rooms);
@@ -114,6 +119,7 @@ async function createState(options: SignalingOptions): Promise<ServerState> {
     guard: new Guard(limits, metrics),
     origins: new Set(options.origins),
     trustProxy: options.trustProxy ?? false,
+    adminKey: options.adminKey,
     store,
   };
 }

@@ -20,6 +20,8 @@ export interface ServerState {
   readonly origins: Origins;
   /** Whether a proxy in front tells where requests come from. */
   readonly trustProxy: boolean;
+  /** Opens the administrator's API; without it there is none. */
+  readonly adminKey: string | undefined;
   /** What outlives the process. */
   readonly store: Store;
 }

@@ -109,7 +109,10 @@ export class WorkerServer {
     }
     await this.#jobs.stop("the worker was stopped");
     await this.#served();
-    if (this.#signaling) await deletePeer(this.#settings.signalingHttp, this.#signaling.peerId);
+    if (this.#signaling) {
+      const { peerId, idToken } = this.#signaling;
+      await deletePeer(this.#settings.signalingHttp, peerId, idToken);
+    }
   }
 
   /** Takes offers until stopped or refused by the server; returns the refusal. */
