@@ -43,6 +43,14 @@ export type RegistrationResult =
   | { peer: RegisteredPeer; conflictingAdmin: string | null }
   | { refusal: Refusal };
 
+/** Is told what happens to registered peers. */
+export interface RoomsWatch {
+  /** Its metadata is new. */
+  changed(peer: RegisteredPeer): void;
+  /** It is in no room any more. */
+  left(peer: RegisteredPeer): void;
+}
+
 /** All rooms of a server: state only, no input or output. Source: PROTOCOL.md sections 3.4, 4, 5.4, 8. */
 export class Rooms {
   readonly #rooms = new Map<string, MutableRoom>();
@@ -50,6 +58,8 @@ export class Rooms {
   readonly #now: () => number;
   readonly #maxPeers: number;
   #created = 0;
+  /** Told of peers; nobody by default. */
+  watch: RoomsWatch | undefined;
 
   /** `now` gives milliseconds since the epoch; at most `maxPeers` are in one room. */
   constructor(now: () => number = Date.now, maxPeers = MAX_PEERS_PER_ROOM) {
@@ -142,7 +152,9 @@ export class Rooms {
     if (peer === undefined) return undefined;
     const merged = mergeMetadata(peer.metadata, update);
     if (isTooLarge(merged)) return undefined;
-    return peer.metadata = merged;
+    peer.metadata = merged;
+    this.watch?.changed(peer);
+    return merged;
   }
 
   /** A peer of this id in any room. */
@@ -171,7 +183,10 @@ export class Rooms {
   deleteRoom(roomId: string): boolean {
     const room = this.#rooms.get(roomId);
     if (room === undefined) return false;
-    for (const peer of room.peers.values()) this.#registrations.delete(peer.connection);
+    for (const peer of room.peers.values()) {
+      this.#registrations.delete(peer.connection);
+      this.watch?.left(peer);
+    }
     return this.#rooms.delete(roomId);
   }
 
@@ -216,5 +231,6 @@ export class Rooms {
   #remove(peer: MutablePeer): void {
     this.#registrations.delete(peer.connection);
     leave(peer, this.#seconds());
+    this.watch?.left(peer);
   }
 }

@@ -1,11 +1,14 @@
 import { z } from "zod";
 import { getLogger } from "@logtape/logtape";
 import { MAX_RELAY_CHARS, type RelayFailure } from "../protocol/relay.ts";
+import { VERSION } from "../protocol/extension.ts";
+import { QUEUE } from "../protocol/queue.ts";
 import { knowledgeSchema } from "../protocol/signaling.ts";
 import { MAX_UNSENT_RELAY_BYTES, POLICY_VIOLATION } from "./connection.ts";
 import { matches, parseFilters } from "./discovery.ts";
 import { isTooDeep, isTooLong } from "./message_shape.ts";
 import { parseMetadata } from "./metadata.ts";
+import { QUEUE_MESSAGES } from "./queue.ts";
 import { refuse, send, sendError, sendMissing, sendTargetNotFound } from "./reply.ts";
 import { type Connection, type RegisteredPeer, visiblePeers } from "./room.ts";
 import { logSecurity } from "./security_log.ts";
@@ -40,6 +43,9 @@ const relayedSchema = z.object({ sender: id, target: id });
 const relaySchema = z.object({ sender: id, target: id, data: z.string() });
 const refusalSchema = z.object({ target: id });
 
+/** What this server knows beyond PROTOCOL.md. */
+const SERVER_FEATURES: readonly string[] = [QUEUE];
+
 /** One message as it arrived: parsed once, its text kept so that it can be relayed unchanged. */
 interface Incoming {
   readonly connection: Connection;
@@ -64,6 +70,7 @@ const handlers = new Map<unknown, Handler>([
   ["mesh_answer", relayMeshAnswer],
   ["ice_candidate", relayIceCandidate],
   ["error", relayRefusal],
+  ...QUEUE_MESSAGES.map((type): [string, Handler] => [type, handleQueued]),
 ]);
 
 /**
@@ -121,7 +128,12 @@ async function register({ connection, state, message }: Incoming): Promise<void>
   if (conflictingAdmin !== null) {
     send(connection, { type: "admin_conflict", room_id: peer.room.id, current_admin: conflictingAdmin });
   }
-  send(connection, registeredAuth(peer, state));
+  send(connection, {
+    ...registeredAuth(peer, state),
+    // A Python client gets no key that it does not know.
+    ...(request.sleap_rtc && { sleap_rtc: { version: VERSION, features: SERVER_FEATURES } }),
+  });
+  state.queue.joined(peer);
 }
 
 /** Whether the id token is good and the peer's own; what is wrong is told. Who has a token speaks for its user alone. */
@@ -284,6 +296,13 @@ function relayRefusal(incoming: Incoming): void {
     return rejectUnknown(incoming);
   }
   target?.connection.send(text);
+}
+
+/** Jobs that go through this server; see docs/protocol.md. */
+function handleQueued({ connection, state, message }: Incoming): void {
+  const peer = state.rooms.peerOf(connection);
+  if (peer === undefined) return sendError(connection, "NOT_IN_ROOM", "Sender not in any room");
+  state.queue.handle(peer, message);
 }
 
 function rejectUnknown({ connection, message }: Incoming): void {

@@ -10,6 +10,7 @@ import { type Api, tooMany } from "./http_parts.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
 import { isFromAllowedOrigin } from "./origin.ts";
+import { Queue } from "./queue.ts";
 import { RelayPace } from "./relay_pace.ts";
 import type { Connection } from "./room.ts";
 import { Rooms } from "./rooms.ts";
@@ -77,13 +78,15 @@ export interface SignalingServer {
 export async function startSignaling(options: SignalingOptions = {}): Promise<SignalingServer> {
   const { hostname = "0.0.0.0", httpPort = DEFAULT_HTTP_PORT, wsPort = DEFAULT_WS_PORT, signal } = options;
   const hub = new Hub(await createState(options));
-  const http = listen(hub, hostname, httpPort);
-  let ws = http;
+  let http: Listener | undefined;
+  let ws: Listener;
   try {
-    if (httpPort === 0 || httpPort !== wsPort) ws = listen(hub, hostname, wsPort);
+    http = listen(hub, hostname, httpPort);
+    ws = httpPort === 0 || httpPort !== wsPort ? listen(hub, hostname, wsPort) : http;
   } catch (error) {
-    http.force.abort();
-    await http.server.finished;
+    http?.force.abort();
+    await http?.server.finished;
+    await hub.finish();
     throw error;
   }
   const { promise: finished, resolve } = Promise.withResolvers<void>();
@@ -121,7 +124,21 @@ async function createState(options: SignalingOptions): Promise<ServerState> {
     trustProxy: options.trustProxy ?? false,
     adminKey: options.adminKey,
     store,
+    queue: await startQueue(store, rooms, metrics),
   };
+}
+
+async function startQueue(store: Store, rooms: Rooms, metrics: Metrics): Promise<Queue> {
+  const queue = new Queue(store, {
+    watch: {
+      waited: (seconds) => metrics.queueWait.observe(seconds),
+      decided: (decision) => metrics.routingDecisions.inc({ decision }),
+    },
+  });
+  metrics.gauges("jobs", "jobs by state, the last days' ended ones included", "state", () => queue.states());
+  rooms.watch = queue;
+  await queue.start();
+  return queue;
 }
 
 interface Listener {
@@ -162,6 +179,11 @@ class Hub {
     for (const connection of this.#connections) connection.close(GOING_AWAY, "server is shutting down");
     if (this.#connections.size === 0) this.#empty.resolve();
     return this.#empty.promise;
+  }
+
+  /** What is left to be done when nobody is connected any more. */
+  async finish(): Promise<void> {
+    await this.#state.queue.stop();
   }
 
   abandonAll(): void {
@@ -261,6 +283,7 @@ async function stop(hub: Hub, listeners: readonly Listener[]): Promise<void> {
   // Not the graceful way, which would wait for a request that never ends and cannot be forced any more.
   for (const { force } of listeners) force.abort();
   await Promise.all(listeners.map(({ server }) => server.finished));
+  await hub.finish();
 }
 
 /** The address that reaches a listener from this machine. */

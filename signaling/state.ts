@@ -2,6 +2,7 @@ import type { IceServer } from "../protocol/signaling.ts";
 import type { Guard } from "./guard.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Origins } from "./origin.ts";
+import type { Queue } from "./queue.ts";
 import type { RelayPace } from "./relay_pace.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Store } from "./store.ts";
@@ -24,4 +25,6 @@ export interface ServerState {
   readonly adminKey: string | undefined;
   /** What outlives the process. */
   readonly store: Store;
+  /** Leads jobs to workers. */
+  readonly queue: Queue;
 }
