@@ -53,6 +53,8 @@ export interface Config {
     scratch: string | undefined;
     /** Jobs at once; undefined for one per GPU. */
     maxJobs: number | undefined;
+    /** What jobs may ask for by name. */
+    labels: readonly string[];
     /** Seconds that a job may take; undefined for any time. */
     jobTimeLimit: number | undefined;
     /** Names of the environment variables that jobs see. */
@@ -339,6 +341,7 @@ function sections(loading: Loading): Pick<Config, "worker" | "client"> {
     worker: {
       scratch: expand(worker.scratch),
       maxJobs: worker.max_jobs,
+      labels: worker.labels,
       jobTimeLimit: worker.job_time_limit,
       jobEnvironment: [...JOB_ENVIRONMENT, ...worker.job_environment],
       sandbox: worker.sandbox,

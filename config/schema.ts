@@ -169,6 +169,12 @@ const jobVariable = z.string().regex(/^[A-Za-z_]\w*$/, "the name of a variable: 
     "another variable: jobs do not get the room secret",
   );
 
+const LABELS_RULE = "a list of at most 32 texts";
+const label = z.string("a text").regex(
+  /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/,
+  "letters, digits, '_', '.' and '-' in a label",
+);
+
 /** Longest time limit of a job, in seconds: timers take no more. */
 const MAX_TIME_LIMIT = 2_000_000;
 const TIME_LIMIT_RULE = `a number of seconds above 0, at most ${MAX_TIME_LIMIT} (23 days)`;
@@ -201,6 +207,8 @@ export const fileSchema = z.strictObject({
     /** Jobs at once; default: one for each GPU that `nvidia-smi` tells of, and one without. */
     max_jobs: z.int("a whole number from 1 to 64").min(1, "a whole number from 1 to 64")
       .max(64, "a whole number from 1 to 64").optional(),
+    /** What jobs may ask for by name, told to everybody in the room. */
+    labels: z.array(label, LABELS_RULE).max(32, LABELS_RULE).default([]),
     /** Seconds after which a job is ended; default: never. */
     job_time_limit: z.number(TIME_LIMIT_RULE).positive(TIME_LIMIT_RULE).max(MAX_TIME_LIMIT, TIME_LIMIT_RULE)
       .optional(),

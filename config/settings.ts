@@ -51,6 +51,7 @@ export function explainConfig(
     ]),
     ["worker.scratch", config.worker.scratch],
     ["worker.max_jobs", config.worker.maxJobs],
+    ["worker.labels", config.worker.labels],
     ["worker.job_time_limit", config.worker.jobTimeLimit],
     ["worker.job_environment", config.worker.jobEnvironment],
     ["worker.sandbox", config.worker.sandbox],

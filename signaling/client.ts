@@ -55,6 +55,7 @@ export class SignalingClient {
   #metadata: Metadata;
   readonly #listeners = new Set<(message: ServerMessage) => void>();
   readonly #goneListeners = new Set<() => void>();
+  readonly #backListeners = new Set<() => void>();
   #closing = false;
   #pause: { timer: ReturnType<typeof setTimeout>; end: () => void } | undefined;
   #registered: Registered | undefined;
@@ -123,6 +124,12 @@ export class SignalingClient {
   listenGone(listener: () => void): () => void {
     this.#goneListeners.add(listener);
     return () => this.#goneListeners.delete(listener);
+  }
+
+  /** Calls back each time this peer is registered again, until the returned function is called. */
+  listenBack(listener: () => void): () => void {
+    this.#backListeners.add(listener);
+    return () => this.#backListeners.delete(listener);
   }
 
   /** Sends a message; nothing happens while the server is away. Returns whether it was sent. */
@@ -293,6 +300,7 @@ export class SignalingClient {
       try {
         await this.#open();
         logger.info("registered again with the signaling server");
+        for (const listener of [...this.#backListeners]) listener();
         return;
       } catch (error) {
         if (error instanceof SignalingError && error.refusal !== undefined) {

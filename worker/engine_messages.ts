@@ -28,6 +28,8 @@ export interface EngineSettings {
   jobs: string;
   /** Jobs at once. */
   maxJobs: number;
+  /** What jobs may ask for by name. */
+  labels: readonly string[];
   /** As `CUDA_VISIBLE_DEVICES` names them. */
   gpus: readonly string[];
   /** Milliseconds that a job may take; undefined for any time. */

@@ -171,6 +171,7 @@ async function engineSettings(
     legacyRoot: config.sharedStorageRoot,
     ...folders,
     maxJobs: config.worker.maxJobs ?? Math.max(1, gpus.length),
+    labels: config.worker.labels,
     gpus,
     timeLimitMs: config.worker.jobTimeLimit === undefined ? undefined : config.worker.jobTimeLimit * 1000,
     trainCommand: await resolveCommand(config.worker.trainCommand, "training"),

@@ -2,6 +2,7 @@ import { getLogger } from "@logtape/logtape";
 import { errorText, UserError } from "../config/user_error.ts";
 import { formatSession } from "../protocol/session_string.ts";
 import { JOBS } from "../protocol/jobs.ts";
+import { QUEUE } from "../protocol/queue.ts";
 import type { Offer, WorkerStatus } from "../protocol/signaling.ts";
 import { createRoom, deletePeer, signIn } from "../signaling/account.ts";
 import { SignalingClient } from "../signaling/client.ts";
@@ -10,6 +11,7 @@ import { pause, peerGone } from "../signaling/presence.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import type { EngineSettings, FromEngine } from "./engine_messages.ts";
 import { Jobs } from "./jobs.ts";
+import { Reservations } from "./reservations.ts";
 import { ServedClient } from "./served_client.ts";
 import { Session } from "./session.ts";
 import { StorageFlow } from "./storage_flow.ts";
@@ -54,6 +56,12 @@ export class WorkerServer {
   #told: ReportedStatus | undefined;
   /** Those that are served, by peer id. */
   readonly #clients = new Map<string, Served>();
+  readonly #reservations = new Reservations({
+    send: (message) => this.#signaling?.isConnected === true && this.#signaling.send(message),
+    refusal: () => this.#refusal,
+    isServed: (client) => this.#clients.get(client)?.visits === false,
+    onChange: () => this.#tellStatus(),
+  });
   #isDraining = false;
 
   constructor(settings: EngineSettings, tell: (message: FromEngine) => void) {
@@ -120,12 +128,15 @@ export class WorkerServer {
     this.#signaling = signaling;
     signaling.listen((message) => {
       if (message.type === "offer") void this.#takeOffer(signaling, message);
+      else this.#reservations.take(message);
     });
+    signaling.listenBack(() => this.#reservations.repeat());
     const stop = (): void => signaling.close();
     this.#abort.signal.addEventListener("abort", stop, { once: true });
     if (this.#abort.signal.aborted) stop();
     const refused = await signaling.closed;
     this.#abort.signal.removeEventListener("abort", stop);
+    this.#reservations.close();
     return refused;
   }
 
@@ -148,6 +159,7 @@ export class WorkerServer {
 
   /** Ends running jobs, tells their clients, leaves the room, and lets {@link run} return. */
   async stop(): Promise<void> {
+    this.#reservations.releaseAll("the worker is stopping");
     await this.#jobs.stop("the worker was stopped");
     const told = Promise.all([...this.#clients.values()].map(({ session }) => session?.told));
     await Promise.race([told, pause(FAREWELL_MS, this.#abort.signal)]);
@@ -158,6 +170,7 @@ export class WorkerServer {
   async drain(): Promise<void> {
     this.#isDraining = true;
     this.#jobs.close();
+    this.#reservations.releaseAll("the worker is stopping");
     this.#tellStatus();
     const { length } = this.#jobs.running;
     if (length > 0) {
@@ -206,12 +219,14 @@ export class WorkerServer {
       timeoutMs,
       signal: this.#abort.signal,
       role: "worker",
+      features: [QUEUE],
       metadata: {
         tags: ["sleap-rtc", "training-worker", "inference-worker"],
         properties: {
           ...properties,
           status: this.#status.status,
           max_concurrent_jobs: this.#settings.maxJobs,
+          labels: this.#settings.labels,
           supported_models: ["base", "centroid", "topdown"],
           supported_job_types: ["training", "inference"],
           storage_backends: this.#storage.listBackends(),
@@ -223,11 +238,18 @@ export class WorkerServer {
     return signaling;
   }
 
-  /** Places for jobs that are taken: by clients that may begin one, and by jobs whose client has left. */
+  /** Places for jobs that are taken: by clients that may begin one or are awaited, and by jobs whose client has left. */
   get #taken(): number {
     const clients = [...this.#clients.values()].filter(({ visits }) => !visits);
     const alone = this.#jobs.running.filter((job) => !clients.some(({ session }) => session?.job === job));
-    return clients.length + alone.length;
+    const awaited = [...this.#reservations.awaited].filter((id) => this.#clients.get(id)?.visits !== false);
+    return clients.length + alone.length + awaited.length;
+  }
+
+  /** Why no job is taken now; undefined when one is. */
+  get #refusal(): string | undefined {
+    if (this.#isDraining || this.#abort.signal.aborted) return "the worker is stopping";
+    return this.#taken < this.#settings.maxJobs ? undefined : "the worker is busy";
   }
 
   /** What the room is told; a worker with several places is available while one is free. */
@@ -255,16 +277,19 @@ export class WorkerServer {
     if (known) return await known.client.reconnect(signaling, offer);
     const visits = offer.sleap_rtc?.purpose === "look";
     const visitors = [...this.#clients.values()].filter((each) => each.visits).length;
-    const isFull = visits ? visitors >= MAX_VISITORS : this.#taken >= this.#settings.maxJobs;
-    if (isFull || (this.#isDraining && !visits)) return this.#refuse(signaling, offer);
+    const isAwaited = this.#reservations.awaited.has(offer.sender);
+    const isFull = visits ? visitors >= MAX_VISITORS : !isAwaited && this.#refusal !== undefined;
+    if (isFull) return this.#refuse(signaling, offer);
     const client = new ServedClient(offer.sender, this.#abort.signal, this.#settings);
     const served: Served = { client, visits, session: undefined, left: Promise.resolve() };
     this.#clients.set(offer.sender, served);
+    if (!visits) this.#reservations.come(offer.sender);
     this.#tellStatus();
     served.left = this.#serve(served, signaling, offer)
       .catch((error: unknown) => logger.error("{reason}", { reason: errorText(error) }))
       .finally(() => {
         this.#clients.delete(offer.sender);
+        if (!visits) this.#reservations.left(offer.sender);
         this.#tellStatus();
       });
     await served.left;
@@ -297,6 +322,7 @@ export class WorkerServer {
       room: signaling.room.roomId,
       comesBack: offer.sleap_rtc?.features.includes(JOBS) ?? false,
       visits,
+      onBegun: (job, received) => this.#reservations.begun(peerId, job, received),
     });
     served.session = session;
     const over = new AbortController();

@@ -19,6 +19,8 @@ import { type ArrivedPackage, IncomingTransfer } from "./incoming_transfer.ts";
 import { type Jobs, type JobSpec, NO_ID } from "./jobs.ts";
 import { runArrivedJob, runStorageJob } from "./package_job.ts";
 import { stemOf } from "./job_runner.ts";
+import { ReceivedMeter } from "./received_meter.ts";
+import type { Received } from "./reservations.ts";
 import { ResultsSender } from "./send_results.ts";
 import { refusalText, type SessionState, verdict } from "./session_state.ts";
 import type { StorageFlow } from "./storage_flow.ts";
@@ -44,6 +46,8 @@ export interface SessionOptions {
   comesBack: boolean;
   /** Whether the client said that it begins no job. */
   visits: boolean;
+  /** Called when a job of this client has begun, with what came over the data channel for it. */
+  onBegun?: (job: WorkerJob, received: Received | undefined) => void;
 }
 
 /**
@@ -58,6 +62,7 @@ export class Session {
   readonly #incoming: IncomingFile;
   readonly #transfer: IncomingTransfer;
   readonly #results: ResultsSender;
+  readonly #received = new ReceivedMeter();
   /** Id of the job to come; a job takes it along. */
   #jobId = NO_ID;
   /** A `JOB_ID` came since the last `STORAGE_BACKEND`. */
@@ -204,6 +209,7 @@ export class Session {
   }
 
   async #takeBytes(bytes: Uint8Array): Promise<void> {
+    this.#received.count(bytes.length);
     // Over a link they are chunks of a transfer, over a channel those of the Python peers' stream.
     if (this.#pipe instanceof Link) return await this.#transfer.takeChunk(bytes);
     if (verdict("BYTES", this.#state) === "take") return await this.#incoming.write(bytes);
@@ -240,6 +246,7 @@ export class Session {
     const hasMonitor = this.#hasMonitor;
     this.#job = await jobs.start({ id: this.#jobId, name, room, hasMonitor, run });
     this.#jobId = NO_ID;
+    this.#options.onBegun?.(this.#job, this.#received.take());
     this.#follow(this.#job, 0, true);
   }
 

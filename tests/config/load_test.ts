@@ -25,6 +25,7 @@ Deno.test("without any file there are defaults", () => {
     worker: {
       scratch: undefined,
       maxJobs: undefined,
+      labels: [],
       jobTimeLimit: undefined,
       jobEnvironment: JOB_ENVIRONMENT,
       sandbox: "none",
@@ -55,6 +56,7 @@ description = "Institutional"
 base_path = "/data"
 [worker]
 scratch = "/scratch"
+labels = ["a100", "lab-2"]
 job_environment = ["HF_HOME"]
 sandbox = "bwrap"
 sandbox_network = true
@@ -82,6 +84,7 @@ ${PRODUCTION}`);
   assert.deepEqual(config.worker, {
     scratch: "/scratch",
     maxJobs: undefined,
+    labels: ["a100", "lab-2"],
     jobTimeLimit: undefined,
     jobEnvironment: [...JOB_ENVIRONMENT, "HF_HOME"],
     sandbox: "bwrap",

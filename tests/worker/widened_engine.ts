@@ -21,6 +21,7 @@ try {
     incoming: scratch,
     jobs: scratch,
     maxJobs: 1,
+    labels: [],
     gpus: [],
     timeLimitMs: undefined,
     trainCommand: ["sleap-nn"],
