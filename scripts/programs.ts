@@ -52,8 +52,10 @@ export const PROGRAMS: readonly Program[] = [
   {
     name: "sleap-rtc-signaling",
     entry: "signaling/main.ts",
+    // Reading is for the certificate; without one the program gives the right back when it starts.
     permissions: [
       "--allow-net",
+      "--allow-read",
       "--allow-env=SLEAP_RTC_ICE_CREDENTIAL,SLEAP_RTC_ADMIN_KEY,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
     ],
     workers: [],

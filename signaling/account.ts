@@ -10,6 +10,10 @@ const logger = getLogger(["sleap-rtc", "signaling", "client"]);
 /** Leaving takes no longer than this, in milliseconds. */
 const LEAVE_LIMIT_MS = 2_000;
 
+/** For a certificate that only a laboratory's own authority vouches for. */
+const TRUST_HINT =
+  "An authority of your own: DENO_CERT=FILE, or DENO_TLS_CA_STORE=system if this machine trusts it.";
+
 /** Who a peer is for the server: from {@link signIn}. */
 export interface Identity {
   peerId: string;
@@ -22,22 +26,33 @@ export interface RoomKey {
   token: string;
 }
 
+/** Base of the HTTP API: a bare host gets the default port, as in the Python programs (PROTOCOL.md section 19). */
+export function httpRoot(base: string): string {
+  const root = base.replace(/\/+$/, "");
+  return /\/\/.*:/.test(root) ? root : `${root}:8001`;
+}
+
+/** `fetch` tells of TLS in the cause only. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? ` (${errorText(error.cause)})` : "";
+  return `${errorText(error)}${cause}`;
+}
+
 async function post<Schema extends z.ZodType>(
   base: string,
   path: string,
   schema: Schema,
   options: { headers?: Record<string, string>; body?: string; signal: AbortSignal },
 ): Promise<z.infer<Schema>> {
-  // A bare host gets the default port, as in the Python programs (PROTOCOL.md section 19).
-  const root = base.replace(/\/+$/, "");
-  const url = `${/\/\/.*:/.test(root) ? root : `${root}:8001`}${path}`;
+  const url = `${httpRoot(base)}${path}`;
   let response: Response;
   try {
     response = await fetch(url, { method: "POST", ...options });
   } catch (error) {
     options.signal.throwIfAborted();
-    throw new SignalingError(`cannot reach the signaling server at ${url}: ${errorText(error)}`, {
-      hint: "is it running, and is SLEAP_RTC_SIGNALING_HTTP or the [environments] section right?",
+    throw new SignalingError(`cannot reach the signaling server at ${url}: ${reasonOf(error)}`, {
+      hint: "is it running, and is SLEAP_RTC_SIGNALING_HTTP or the [environments] section right?" +
+        (url.startsWith("https:") ? ` ${TRUST_HINT}` : ""),
       cause: error,
     });
   }

@@ -1,15 +1,19 @@
 import { type Command, Option } from "commander";
+import { getLogger } from "@logtape/logtape";
 import { parseIceUrl } from "../config/ice_url.ts";
 import { configureLog } from "../config/log.ts";
 import { withoutCredentials } from "../config/mistake.ts";
 import { createProgram, onStopSignal, runProgram } from "../config/program.ts";
-import { ConfigError } from "../config/user_error.ts";
+import { ConfigError, errorText } from "../config/user_error.ts";
 import type { IceServer } from "../protocol/signaling.ts";
 import { ADMIN_KEY_VARIABLE } from "./admin.ts";
 import { addLimitFlags } from "./limit_flags.ts";
 import type { Limits } from "./limits.ts";
 import { parseOrigin } from "./origin.ts";
 import { DEFAULT_HTTP_PORT, DEFAULT_WS_PORT, type SignalingServer, startSignaling } from "./server.ts";
+import { readTls, type TlsFiles } from "./tls.ts";
+
+const logger = getLogger(["sleap-rtc", "signaling"]);
 
 /** Bytes of a mebibyte. */
 const MIB = 1024 * 1024;
@@ -20,10 +24,11 @@ const EXAMPLES = `  $ sleap-rtc-signaling
   $ sleap-rtc-signaling --http-port 0 --ws-port 0 --json       any free ports, told as one JSON line
   $ sleap-rtc-signaling --ice-server stun:stun.example.org:3478 \\
       --ice-server "turn:turn.example.org:3478?transport=udp" --ice-username lab --ice-credential PASSWORD
+  $ sleap-rtc-signaling --tls-cert fullchain.pem --tls-key privkey.pem
   $ sleap-rtc-signaling --host 127.0.0.1 --trust-proxy         behind a proxy on this machine
   $ sleap-rtc-signaling --relay-limit 5                        peers without UDP get 5 MiB/s each`;
 
-interface Flags extends Limits {
+interface Flags extends Limits, TlsFiles {
   allowOrigin?: string[];
   trustProxy?: true;
   host: string;
@@ -48,6 +53,11 @@ function createCommand(): Command {
     .option("--host <address>", "address to listen at", "0.0.0.0")
     .option("--http-port <port>", "port of the HTTP API; 0 takes any free one", parsePort, DEFAULT_HTTP_PORT)
     .option("--ws-port <port>", "port of the WebSocket; 0 takes any free one", parsePort, DEFAULT_WS_PORT)
+    .option(
+      "--tls-cert <file>",
+      "certificate (PEM): serve by HTTPS and secure WebSockets; SIGHUP reads it anew",
+    )
+    .option("--tls-key <file>", "its private key (PEM)")
     .option("--ice-server <url>", "STUN or TURN server for all peers; repeatable", addIceUrl)
     .option("--ice-username <name>", "user name at the TURN servers")
     .option(
@@ -74,6 +84,9 @@ function createCommand(): Command {
 
 async function serve(flags: Flags): Promise<void> {
   await configureLog(flags);
+  const tls = await readTls(flags);
+  // Nothing else is read from the disk, and a certificate that is renewed must be.
+  if (!tls) await Deno.permissions.revoke({ name: "read" });
   const adminKey = Deno.env.get(ADMIN_KEY_VARIABLE);
   const server = await startSignaling({
     hostname: flags.host,
@@ -85,11 +98,28 @@ async function serve(flags: Flags): Promise<void> {
     origins: flags.allowOrigin ?? [],
     trustProxy: flags.trustProxy ?? false,
     ...(adminKey && { adminKey }),
+    ...(tls && { tls }),
   });
   const release = onStopSignal(() => void server.shutdown());
+  if (tls) onHangUp(() => renewTls(server, flags));
   announce(server, flags);
   await server.finished;
   release();
+}
+
+/** A certificate that cannot be used changes nothing. */
+async function renewTls(server: SignalingServer, flags: TlsFiles): Promise<void> {
+  try {
+    const tls = await readTls(flags);
+    if (tls) await server.renewTls(tls);
+    logger.info("the certificate was read anew");
+  } catch (error) {
+    logger.error("the certificate could not be renewed: {reason}", { reason: errorText(error) });
+  }
+}
+
+function onHangUp(action: () => void): void {
+  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGHUP", action);
 }
 
 function announce(server: SignalingServer, flags: Flags): void {

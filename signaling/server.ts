@@ -1,5 +1,4 @@
 import { getLogger } from "@logtape/logtape";
-import { UserError } from "../config/user_error.ts";
 import { type IceServer, iceServerSchema } from "../protocol/signaling.ts";
 import { clientAddress } from "./address.ts";
 import { POLICY_VIOLATION, SocketConnection } from "./connection.ts";
@@ -9,6 +8,7 @@ import { createHttpApi } from "./http.ts";
 import { type Api, tooMany } from "./http_parts.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
+import { type Handler, Listener } from "./listener.ts";
 import { isFromAllowedOrigin } from "./origin.ts";
 import { Queue } from "./queue.ts";
 import { RelayPace } from "./relay_pace.ts";
@@ -18,6 +18,7 @@ import { route } from "./route.ts";
 import { logSecurity } from "./security_log.ts";
 import type { ServerState } from "./state.ts";
 import { MemoryStore, type Store } from "./store.ts";
+import { checkTls, type Tls } from "./tls.ts";
 import { Tokens } from "./token.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling"]);
@@ -51,6 +52,8 @@ export interface SignalingOptions {
   origins?: readonly string[];
   /** Whether X-Forwarded-For tells where requests come from: only behind a proxy that sets it. */
   trustProxy?: boolean;
+  /** Serves by HTTPS and secure WebSockets only. */
+  tls?: Tls;
   /** Opens the administrator's API to who knows it; at least 16 characters. */
   adminKey?: string;
   /** Where the server remembers what outlives it; by default nothing does. Closed by who made it. */
@@ -65,6 +68,11 @@ export interface SignalingServer {
   readonly httpUrl: string;
   /** Address for WebSockets, with the actual port. */
   readonly wsUrl: string;
+  /**
+   * Goes on with another certificate, at the same ports; rooms stay, and peers may have to connect again.
+   * Throws `ConfigError`, with nothing changed, when it is none.
+   */
+  renewTls(tls: Tls): Promise<void>;
   /** Closes all sockets with code 1001 and stops; done when the ports are free. */
   shutdown(): Promise<void>;
   /** Settles when the server has stopped. */
@@ -73,19 +81,21 @@ export interface SignalingServer {
 
 /**
  * Starts a signaling server; both its ports take the HTTP API and WebSockets at any path.
- * Throws {@link UserError} when it cannot listen. Source: PROTOCOL.md sections 2 to 8.
+ * Throws `UserError` when it cannot listen. Source: PROTOCOL.md sections 2 to 8.
  */
 export async function startSignaling(options: SignalingOptions = {}): Promise<SignalingServer> {
   const { hostname = "0.0.0.0", httpPort = DEFAULT_HTTP_PORT, wsPort = DEFAULT_WS_PORT, signal } = options;
+  const { tls } = options;
+  if (tls) checkTls(tls, "the given texts");
   const hub = new Hub(await createState(options));
+  const handle: Handler = (request, remote) => hub.fetch(request, remote);
   let http: Listener | undefined;
   let ws: Listener;
   try {
-    http = listen(hub, hostname, httpPort);
-    ws = httpPort === 0 || httpPort !== wsPort ? listen(hub, hostname, wsPort) : http;
+    http = new Listener(hostname, httpPort, tls, handle);
+    ws = httpPort === 0 || httpPort !== wsPort ? new Listener(hostname, wsPort, tls, handle) : http;
   } catch (error) {
-    http?.force.abort();
-    await http?.server.finished;
+    await http?.stop();
     await hub.finish();
     throw error;
   }
@@ -97,9 +107,14 @@ export async function startSignaling(options: SignalingOptions = {}): Promise<Si
   void finished.then(() => signal?.removeEventListener("abort", shutdown));
   if (signal?.aborted) await shutdown();
   const host = urlHost(hostname);
+  const secure = tls ? "s" : "";
   return {
-    httpUrl: `http://${host}:${http.server.addr.port}`,
-    wsUrl: `ws://${host}:${ws.server.addr.port}`,
+    httpUrl: `http${secure}://${host}:${http.port}`,
+    wsUrl: `ws${secure}://${host}:${ws.port}`,
+    renewTls: async (renewed): Promise<void> => {
+      checkTls(renewed, "the given texts");
+      if (stopping === undefined) await Promise.all(listeners.map((listener) => listener.renew(renewed)));
+    },
     shutdown,
     finished,
   };
@@ -139,12 +154,6 @@ async function startQueue(store: Store, rooms: Rooms, metrics: Metrics): Promise
   rooms.watch = queue;
   await queue.start();
   return queue;
-}
-
-interface Listener {
-  readonly server: Deno.HttpServer<Deno.NetAddr>;
-  /** Ends the server without waiting for the requests at hand. */
-  readonly force: AbortController;
 }
 
 /** What both listeners hand their requests to. */
@@ -254,35 +263,11 @@ class Hub {
   }
 }
 
-function listen(hub: Hub, hostname: string, port: number): Listener {
-  const force = new AbortController();
-  const options = { hostname, port, signal: force.signal, onListen: () => {} };
-  try {
-    return {
-      server: Deno.serve(options, (request, { remoteAddr }) => hub.fetch(request, remoteAddr.hostname)),
-      force,
-    };
-  } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) {
-      throw new UserError(`port ${port} is in use`, {
-        hint: "stop the program that uses it, or choose another port; 0 takes any free one",
-        cause: error,
-      });
-    }
-    throw new UserError(`cannot listen at ${hostname}, port ${port}: ${String(error)}`, {
-      hint: "check the address and that you may use the port; ports below 1024 may need rights",
-      cause: error,
-    });
-  }
-}
-
 async function stop(hub: Hub, listeners: readonly Listener[]): Promise<void> {
   const deadline = setTimeout(() => hub.abandonAll(), CLOSE_WAIT_MS);
   await hub.closeAll();
   clearTimeout(deadline);
-  // Not the graceful way, which would wait for a request that never ends and cannot be forced any more.
-  for (const { force } of listeners) force.abort();
-  await Promise.all(listeners.map(({ server }) => server.finished));
+  await Promise.all(listeners.map((listener) => listener.stop()));
   await hub.finish();
 }
 

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isS3Path } from "../config/schema.ts";
 import { EMBEDDED_ADDON } from "../rtc/addon.ts";
+import { httpRoot } from "../signaling/account.ts";
 import type { EngineSettings } from "./engine_messages.ts";
 
 /** One kind of Deno permission: all of it, or what it is narrowed to. */
@@ -44,8 +45,14 @@ function storeEndpoint(): string | undefined {
 /** `host:port` of a URL, as a net permission names it. */
 function hostOf(url: string): string {
   const { hostname, port, protocol } = new URL(url);
-  const secure = protocol === "wss:" || protocol === "https:";
-  return `${hostname}:${port || (secure ? 443 : protocol === "http:" ? 8001 : 80)}`;
+  return `${hostname}:${port || (protocol === "wss:" || protocol === "https:" ? 443 : 80)}`;
+}
+
+/** Where the signaling server is, as net permissions name it. */
+export function signalingHosts(
+  { signalingHttp, signalingWebsocket }: Pick<EngineSettings, "signalingHttp" | "signalingWebsocket">,
+): string[] {
+  return [hostOf(httpRoot(signalingHttp)), hostOf(signalingWebsocket)];
 }
 
 /** Folders of this machine that the settings name as storage. */
@@ -69,7 +76,7 @@ export async function enginePermissions(settings: EngineSettings): Promise<Engin
   const library = Deno.build.standalone ? dirname(addon ?? EMBEDDED_ADDON) : modules;
   const endpoint = usesStores ? storeEndpoint() : undefined;
   // To listen to trainers at free ports, too; nothing can be connected to at port 0.
-  const hosts = [hostOf(settings.signalingHttp), hostOf(settings.signalingWebsocket), "127.0.0.1:0"];
+  const hosts = [...signalingHosts(settings), "127.0.0.1:0"];
   return {
     read: [...writable, ...(usesStores ? [join(homedir(), ".aws")] : []), library, ...SYSTEM_FILES],
     write: writable,
