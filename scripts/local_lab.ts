@@ -184,7 +184,9 @@ function signalingServer(
   programs: Programs = fromSource,
 ): LabProcess {
   const ports = ["--host", "127.0.0.1", "--http-port", httpPort, "--ws-port", wsPort, "--json"];
-  return new LabProcess([...programs("signaling/main.ts"), ...ports, ...args], options);
+  // Labs at the same time must not meet in one file.
+  const store = args.includes("--store") ? [] : ["--store", "memory"];
+  return new LabProcess([...programs("signaling/main.ts"), ...ports, ...store, ...args], options);
 }
 
 /** The processes of one lab; stop it, or they stay. */
@@ -194,6 +196,7 @@ export class LocalLab {
   readonly httpUrl: string;
   readonly wsUrl: string;
   readonly #processes: LabProcess[] = [];
+  readonly #signalingArgs: readonly string[];
   #signaling: LabProcess;
   readonly #programs: Programs;
   #configs = 0;
@@ -202,11 +205,13 @@ export class LocalLab {
     folder: string,
     programs: Programs,
     signaling: LabProcess,
+    signalingArgs: readonly string[],
     urls: { http: string; websocket: string },
   ) {
     this.#programs = programs;
     this.folder = folder;
     this.#signaling = signaling;
+    this.#signalingArgs = signalingArgs;
     this.httpUrl = urls.http;
     this.wsUrl = urls.websocket;
     this.#processes.push(signaling);
@@ -221,15 +226,15 @@ export class LocalLab {
   ): Promise<LocalLab> {
     const signaling = signalingServer("0", "0", args, options, programs);
     const line = await signaling.line(/"listening"/);
-    return new LocalLab(folder, programs, signaling, JSON.parse(line));
+    return new LocalLab(folder, programs, signaling, args, JSON.parse(line));
   }
 
-  /** Kills the signaling server and starts another one at its ports, which knows nothing of the first one's rooms. */
+  /** Kills the signaling server and starts it again at its ports; it forgets its rooms unless it has a `--store`. */
   async restartSignaling(): Promise<void> {
     this.#signaling.kill("SIGKILL");
     await this.#signaling.exited();
     const [http, websocket] = [this.httpUrl, this.wsUrl].map((url) => new URL(url).port);
-    this.#signaling = signalingServer(http!, websocket!, [], {}, this.#programs);
+    this.#signaling = signalingServer(http!, websocket!, this.#signalingArgs, {}, this.#programs);
     this.#processes.push(this.#signaling);
     await this.#signaling.line(/"listening"/);
   }

@@ -52,11 +52,13 @@ export const PROGRAMS: readonly Program[] = [
   {
     name: "sleap-rtc-signaling",
     entry: "signaling/main.ts",
-    // Reading is for the certificate; without one the program gives the right back when it starts.
+    // Files for its store and the certificate alone: it gives up the others when it has started.
     permissions: [
-      "--allow-net",
       "--allow-read",
-      "--allow-env=SLEAP_RTC_ICE_CREDENTIAL,SLEAP_RTC_ADMIN_KEY,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
+      "--allow-write",
+      "--allow-net",
+      "--allow-env=SLEAP_RTC_STORE,SLEAP_RTC_ICE_CREDENTIAL,SLEAP_RTC_ADMIN_KEY,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
+      "--allow-sys=homedir",
     ],
     workers: [],
     hasAddon: false,

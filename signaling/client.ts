@@ -14,7 +14,7 @@ const logger = getLogger(["sleap-rtc", "signaling", "client"]);
 
 /** Longest message taken from a server, in characters. */
 const MAX_MESSAGE_LENGTH = 1024 * 1024;
-/** Pauses between attempts to reconnect: 1, 2, 4 … at most 30 s, in milliseconds. */
+/** Pauses between attempts to reconnect: up to 1, 2, 4 … 30 s, in milliseconds. */
 const FIRST_PAUSE_MS = 1_000;
 const LAST_PAUSE_MS = 30_000;
 
@@ -293,8 +293,11 @@ export class SignalingClient {
 
   async #reconnect(): Promise<void> {
     for (let pause = FIRST_PAUSE_MS; !this.#closing; pause = Math.min(2 * pause, LAST_PAUSE_MS)) {
-      logger.warn("the signaling server is gone; trying again in {seconds} s", { seconds: pause / 1000 });
-      await new Promise<void>((end) => this.#pause = { timer: setTimeout(end, pause), end });
+      const ms = jittered(pause);
+      logger.warn("the signaling server is gone; trying again in {seconds} s", {
+        seconds: (ms / 1000).toFixed(1),
+      });
+      await new Promise<void>((end) => this.#pause = { timer: setTimeout(end, ms), end });
       clearTimeout(this.#pause?.timer);
       if (this.#closing) return;
       try {
@@ -310,6 +313,11 @@ export class SignalingClient {
       }
     }
   }
+}
+
+/** Something from half of a pause to all of it: the peers of a server that was away must not all come at once. */
+export function jittered(pauseMs: number): number {
+  return pauseMs * (0.5 + Math.random() / 2);
 }
 
 /** The message in a frame; undefined, with a log line, for one that breaks the rules or is of no interest. */

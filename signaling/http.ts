@@ -68,7 +68,7 @@ async function createRoom(c: Context<Env>, state: ServerState): Promise<Response
   }
   const seconds = state.guard.createRoom(c.env.address);
   if (seconds > 0) return tooMany("Too many rooms from this address", seconds);
-  const room = state.rooms.create();
+  const room = await state.roomKeeper.create();
   if (room === undefined) return c.json({ detail: "Too many rooms" }, 503);
   logger.info("room {room} created", { room: room.id });
   return c.json({ room_id: room.id, token: room.token });

@@ -10,6 +10,7 @@ import { ADMIN_KEY_VARIABLE } from "./admin.ts";
 import { addLimitFlags } from "./limit_flags.ts";
 import type { Limits } from "./limits.ts";
 import { parseOrigin } from "./origin.ts";
+import { DEFAULT_STORE, openStore } from "./open_store.ts";
 import { DEFAULT_HTTP_PORT, DEFAULT_WS_PORT, type SignalingServer, startSignaling } from "./server.ts";
 import { readTls, type TlsFiles } from "./tls.ts";
 
@@ -26,7 +27,9 @@ const EXAMPLES = `  $ sleap-rtc-signaling
       --ice-server "turn:turn.example.org:3478?transport=udp" --ice-username lab --ice-credential PASSWORD
   $ sleap-rtc-signaling --tls-cert fullchain.pem --tls-key privkey.pem
   $ sleap-rtc-signaling --host 127.0.0.1 --trust-proxy         behind a proxy on this machine
-  $ sleap-rtc-signaling --relay-limit 5                        peers without UDP get 5 MiB/s each`;
+  $ sleap-rtc-signaling --relay-limit 5                        peers without UDP get 5 MiB/s each
+  $ sleap-rtc-signaling --store sqlite:/var/lib/sleap-rtc/signaling.db
+  $ sleap-rtc-signaling --store memory                         forgets its rooms when it ends`;
 
 interface Flags extends Limits, TlsFiles {
   allowOrigin?: string[];
@@ -38,6 +41,7 @@ interface Flags extends Limits, TlsFiles {
   iceUsername?: string;
   iceCredential?: string;
   relayLimit?: number;
+  store: string;
   json?: true;
 }
 
@@ -77,6 +81,10 @@ function createCommand(): Command {
       addOrigin,
     )
     .option("--trust-proxy", "a proxy in front tells in X-Forwarded-For where requests come from")
+    .addOption(
+      new Option("--store <where>", "what outlives the server: sqlite:PATH, of one server alone, or memory")
+        .env("SLEAP_RTC_STORE").default(DEFAULT_STORE),
+    )
     .option("--json", "tell the addresses as one JSON line on stdout, and log as JSON lines")
     .action(serve);
   return addLimitFlags(command);
@@ -85,10 +93,11 @@ function createCommand(): Command {
 async function serve(flags: Flags): Promise<void> {
   await configureLog(flags);
   const tls = await readTls(flags);
-  // Nothing else is read from the disk, and a certificate that is renewed must be.
-  if (!tls) await Deno.permissions.revoke({ name: "read" });
   const adminKey = Deno.env.get(ADMIN_KEY_VARIABLE);
+  const store = await openStore(flags.store);
+  await giveUpFiles(tls !== undefined);
   const server = await startSignaling({
+    store,
     hostname: flags.host,
     httpPort: flags.httpPort,
     wsPort: flags.wsPort,
@@ -105,6 +114,13 @@ async function serve(flags: Flags): Promise<void> {
   announce(server, flags);
   await server.finished;
   release();
+  await store.close();
+}
+
+/** The store is open: whoever takes over the server gets no other file. A certificate that is renewed must be read. */
+async function giveUpFiles(hasCertificate: boolean): Promise<void> {
+  await Deno.permissions.revoke({ name: "write" });
+  if (!hasCertificate) await Deno.permissions.revoke({ name: "read" });
 }
 
 /** A certificate that cannot be used changes nothing. */

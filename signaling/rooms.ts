@@ -12,6 +12,7 @@ import {
   type MutableRoom,
   type RegisteredPeer,
   type Room,
+  ROOM_LIFETIME_S,
 } from "./room.ts";
 
 /** How long an empty expired room is remembered, in seconds, so that latecomers are told what happened. */
@@ -43,12 +44,18 @@ export type RegistrationResult =
   | { peer: RegisteredPeer; conflictingAdmin: string | null }
   | { refusal: Refusal };
 
-/** Is told what happens to registered peers. */
+/** Is told of what happens in the rooms, after it did; must not change them. */
 export interface RoomsWatch {
+  /** A peer has registered, perhaps again: over the same connection or another. */
+  joined?(peer: RegisteredPeer): void;
   /** Its metadata is new. */
-  changed(peer: RegisteredPeer): void;
+  changed?(peer: RegisteredPeer): void;
   /** It is in no room any more. */
-  left(peer: RegisteredPeer): void;
+  left?(peer: RegisteredPeer): void;
+  /** Somebody is in it for the first time, or nobody any more. */
+  roomChanged?(room: Room): void;
+  /** Nobody can join it any more. */
+  roomDeleted?(roomId: string): void;
 }
 
 /** All rooms of a server: state only, no input or output. Source: PROTOCOL.md sections 3.4, 4, 5.4, 8. */
@@ -58,8 +65,8 @@ export class Rooms {
   readonly #now: () => number;
   readonly #maxPeers: number;
   #created = 0;
-  /** Told of peers; nobody by default. */
-  watch: RoomsWatch | undefined;
+  /** Those who are told of everything. */
+  readonly watches = new Set<RoomsWatch>();
 
   /** `now` gives milliseconds since the epoch; at most `maxPeers` are in one room. */
   constructor(now: () => number = Date.now, maxPeers = MAX_PEERS_PER_ROOM) {
@@ -97,11 +104,21 @@ export class Rooms {
     return room;
   }
 
+  /** Puts back a room that was remembered; `expiresAt` in seconds since the epoch. One that is there stays as it is. */
+  restore(id: string, token: string, expiresAt = Math.floor(this.#seconds()) + ROOM_LIFETIME_S): void {
+    if (!this.#rooms.has(id)) this.#rooms.set(id, { ...emptyRoom(id, 0), token, expiresAt });
+  }
+
+  /** Whether a room is known, expired or not. */
+  has(roomId: string): boolean {
+    return this.#rooms.has(roomId);
+  }
+
   /** Forgets the rooms that nobody is in and nobody can join any more. */
   sweep(): void {
     const limit = this.#seconds() - EXPIRED_ROOM_KEPT_S;
     for (const room of this.#rooms.values()) {
-      if (room.peers.size === 0 && room.expiresAt <= limit) this.#rooms.delete(room.id);
+      if (room.peers.size === 0 && room.expiresAt <= limit) this.deleteRoom(room.id);
     }
   }
 
@@ -131,7 +148,10 @@ export class Rooms {
     room.backendsOfLeft.delete(peer.peerId);
     room.peers.set(peer.peerId, peer);
     this.#registrations.set(connection, peer);
-    return { peer, conflictingAdmin: claimAdmin(peer, request.isAdmin) };
+    const conflictingAdmin = claimAdmin(peer, request.isAdmin);
+    this.#tell((watch) => watch.joined?.(peer));
+    if (room.peers.size === 1) this.#tell((watch) => watch.roomChanged?.(room));
+    return { peer, conflictingAdmin };
   }
 
   /** Who is registered over a connection. */
@@ -153,7 +173,7 @@ export class Rooms {
     const merged = mergeMetadata(peer.metadata, update);
     if (isTooLarge(merged)) return undefined;
     peer.metadata = merged;
-    this.watch?.changed(peer);
+    this.#tell((watch) => watch.changed?.(peer));
     return merged;
   }
 
@@ -183,11 +203,13 @@ export class Rooms {
   deleteRoom(roomId: string): boolean {
     const room = this.#rooms.get(roomId);
     if (room === undefined) return false;
+    this.#rooms.delete(roomId);
     for (const peer of room.peers.values()) {
       this.#registrations.delete(peer.connection);
-      this.watch?.left(peer);
+      this.#tell((watch) => watch.left?.(peer));
     }
-    return this.#rooms.delete(roomId);
+    this.#tell((watch) => watch.roomDeleted?.(roomId));
+    return true;
   }
 
   /** Gives a room a new token, and takes everybody out of it; undefined when there is none. Connections stay open. */
@@ -231,6 +253,11 @@ export class Rooms {
   #remove(peer: MutablePeer): void {
     this.#registrations.delete(peer.connection);
     leave(peer, this.#seconds());
-    this.watch?.left(peer);
+    this.#tell((watch) => watch.left?.(peer));
+    if (peer.room.peers.size === 0) this.#tell((watch) => watch.roomChanged?.(peer.room));
+  }
+
+  #tell(what: (watch: RoomsWatch) => void): void {
+    for (const watch of this.watches) what(watch);
   }
 }

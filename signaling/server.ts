@@ -13,6 +13,7 @@ import { isFromAllowedOrigin } from "./origin.ts";
 import { Queue } from "./queue.ts";
 import { RelayPace } from "./relay_pace.ts";
 import type { Connection } from "./room.ts";
+import { RoomKeeper } from "./room_keeper.ts";
 import { Rooms } from "./rooms.ts";
 import { route } from "./route.ts";
 import { logSecurity } from "./security_log.ts";
@@ -87,7 +88,8 @@ export async function startSignaling(options: SignalingOptions = {}): Promise<Si
   const { hostname = "0.0.0.0", httpPort = DEFAULT_HTTP_PORT, wsPort = DEFAULT_WS_PORT, signal } = options;
   const { tls } = options;
   if (tls) checkTls(tls, "the given texts");
-  const hub = new Hub(await createState(options));
+  const state = await createState(options);
+  const hub = new Hub(state);
   const handle: Handler = (request, remote) => hub.fetch(request, remote);
   let http: Listener | undefined;
   let ws: Listener;
@@ -102,7 +104,7 @@ export async function startSignaling(options: SignalingOptions = {}): Promise<Si
   const { promise: finished, resolve } = Promise.withResolvers<void>();
   const listeners = [...new Set([http, ws])];
   let stopping: Promise<void> | undefined;
-  const shutdown = (): Promise<void> => stopping ??= stop(hub, listeners).then(resolve);
+  const shutdown = (): Promise<void> => stopping ??= stop(hub, state, listeners).then(resolve);
   signal?.addEventListener("abort", shutdown, { once: true });
   void finished.then(() => signal?.removeEventListener("abort", shutdown));
   if (signal?.aborted) await shutdown();
@@ -128,6 +130,7 @@ async function createState(options: SignalingOptions): Promise<ServerState> {
   const store = options.store ?? new MemoryStore();
   return {
     rooms,
+    roomKeeper: await RoomKeeper.open(store, rooms),
     tokens: await Tokens.open(store),
     // Parsed again, which takes unknown keys away: they would end a Python client.
     iceServers: (options.iceServers ?? []).map((server) => iceServerSchema.parse(server)),
@@ -151,7 +154,7 @@ async function startQueue(store: Store, rooms: Rooms, metrics: Metrics): Promise
     },
   });
   metrics.gauges("jobs", "jobs by state, the last days' ended ones included", "state", () => queue.states());
-  rooms.watch = queue;
+  rooms.watches.add(queue);
   await queue.start();
   return queue;
 }
@@ -263,7 +266,8 @@ class Hub {
   }
 }
 
-async function stop(hub: Hub, listeners: readonly Listener[]): Promise<void> {
+async function stop(hub: Hub, state: ServerState, listeners: readonly Listener[]): Promise<void> {
+  state.roomKeeper.stop();
   const deadline = setTimeout(() => hub.abandonAll(), CLOSE_WAIT_MS);
   await hub.closeAll();
   clearTimeout(deadline);

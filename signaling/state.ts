@@ -4,6 +4,7 @@ import type { Metrics } from "./metrics.ts";
 import type { Origins } from "./origin.ts";
 import type { Queue } from "./queue.ts";
 import type { RelayPace } from "./relay_pace.ts";
+import type { RoomKeeper } from "./room_keeper.ts";
 import type { Rooms } from "./rooms.ts";
 import type { Store } from "./store.ts";
 import type { Tokens } from "./token.ts";
@@ -11,6 +12,7 @@ import type { Tokens } from "./token.ts";
 /** All that the parts of one signaling server share. */
 export interface ServerState {
   readonly rooms: Rooms;
+  readonly roomKeeper: RoomKeeper;
   readonly tokens: Tokens;
   readonly iceServers: readonly IceServer[];
   readonly relayPace: RelayPace;

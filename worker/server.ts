@@ -5,7 +5,7 @@ import { JOBS } from "../protocol/jobs.ts";
 import { QUEUE } from "../protocol/queue.ts";
 import type { Offer, WorkerStatus } from "../protocol/signaling.ts";
 import { createRoom, deletePeer, signIn } from "../signaling/account.ts";
-import { SignalingClient } from "../signaling/client.ts";
+import { jittered, SignalingClient } from "../signaling/client.ts";
 import { SignalingError } from "../signaling/signaling_error.ts";
 import { pause, peerGone } from "../signaling/presence.ts";
 import { StorageConfig } from "../storage/backend.ts";
@@ -147,7 +147,7 @@ export class WorkerServer {
       !this.#abort.signal.aborted;
       pauseMs = Math.min(2 * pauseMs, LAST_PAUSE_MS)
     ) {
-      await pause(pauseMs, this.#abort.signal);
+      await pause(jittered(pauseMs), this.#abort.signal);
       try {
         return await this.#join(undefined);
       } catch (error) {

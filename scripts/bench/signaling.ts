@@ -13,7 +13,17 @@ const MESSAGES = 10;
 export async function benchSignaling(say: (text: string) => void): Promise<Figures> {
   return await withFolder(async (folder) => {
     const program = fromSource("signaling/main.ts");
-    const flags = ["--host", "127.0.0.1", "--http-port", "0", "--ws-port", "0", "--json"];
+    const flags = [
+      "--host",
+      "127.0.0.1",
+      "--http-port",
+      "0",
+      "--ws-port",
+      "0",
+      "--store",
+      "memory",
+      "--json",
+    ];
     const bare = await load([Deno.execPath(), "run", "-A", here("./signaling_bare.ts")], folder);
     say(`a server that only passes on: ${line(bare)}`);
     const ours = await load([...program, ...flags], folder);

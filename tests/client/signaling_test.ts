@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createRoom, signIn } from "../../signaling/account.ts";
-import { SignalingClient, type SignalingOptions } from "../../signaling/client.ts";
+import { jittered, SignalingClient, type SignalingOptions } from "../../signaling/client.ts";
 import { SignalingError } from "../../signaling/signaling_error.ts";
 import { peerGone } from "../../signaling/presence.ts";
 import type { SignalingServer } from "../../signaling/server.ts";
@@ -89,6 +89,12 @@ Deno.test("signaling: next ends by its limit, by close and by an abort, also one
     client.close();
     await closing;
   }));
+
+Deno.test("signaling: no two peers wait alike for a server that is away, and none much shorter than it should", () => {
+  const pauses = Array.from({ length: 1000 }, () => jittered(8_000));
+  assert.ok(pauses.every((ms) => ms >= 4_000 && ms <= 8_000));
+  assert.ok(new Set(pauses.map(Math.round)).size > 500);
+});
 
 /** Runs a test in which every timer is due at once. */
 async function withoutPauses(test: () => Promise<void>): Promise<void> {

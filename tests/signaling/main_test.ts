@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { SqliteStore } from "../../signaling/sqlite_store.ts";
 import { withServer } from "./test_peer.ts";
 
 const script = fileURLToPath(new URL("../../signaling/main.ts", import.meta.url));
 
 function command(...args: string[]): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", script, ...args],
+    args: ["run", "-A", script, "--store", "memory", ...args],
     stdout: "piped",
     stderr: "piped",
   });
@@ -61,6 +63,23 @@ Deno.test("a port in use ends with 1", () =>
     assert.equal(code, 1);
     assert.match(stderr, new RegExp(`error: port ${taken} is in use\nhint: `));
   }));
+
+Deno.test("a store that is in use, and one that is none, end the program", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "sleap-rtc-store-" });
+  const store = await SqliteStore.open(join(folder, "store.db"));
+  try {
+    const used = await run("--store", `sqlite:${join(folder, "store.db")}`);
+    assert.equal(used.code, 1);
+    assert.match(used.stderr, /error: the store .*store\.db is in use by another server\nhint: /);
+    const none = await run("--store", "postgres://user:secret@host/db");
+    assert.equal(none.code, 2);
+    assert.match(none.stderr, /error: --store: "postgres:.*" is no store\nhint: write memory or sqlite:PATH/);
+    assert.doesNotMatch(none.stderr, /secret/);
+  } finally {
+    await store.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
 
 Deno.test("help has examples", async () => {
   const { code, stdout } = await run("--help");
