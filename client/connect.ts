@@ -166,7 +166,7 @@ export class Connection {
 }
 
 /**
- * Connects to a worker; while it serves another client, tries again for a minute.
+ * Connects to a worker; while it serves another client, tries again for so many milliseconds.
  * Throws {@link ConnectionError}, `SignalingError`, the abort reason.
  */
 export async function connectTo(
@@ -174,12 +174,13 @@ export async function connectTo(
   worker: string,
   options: DialOptions,
   signal: AbortSignal,
+  busyLimitMs: number = BUSY_LIMIT_MS,
 ): Promise<Connection> {
-  const deadline = performance.now() + BUSY_LIMIT_MS;
+  const deadline = performance.now() + busyLimitMs;
   for (;;) {
     const dialled = await dial(signaling, worker, options, signal);
     if (dialled !== "busy") return await Connection.over(dialled, signaling, worker, options, signal);
-    if (performance.now() > deadline) {
+    if (performance.now() >= deadline) {
       throw new ConnectionError(
         `worker ${worker} is still busy with another client`,
         "try again later, or another worker",

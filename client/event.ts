@@ -6,6 +6,9 @@ export type ClientEvent =
   | { event: "info"; text: string }
   | { event: "warning"; text: string }
   | { event: "worker"; worker: string; backends: readonly string[] | null }
+  /** The job waits; `position` from 1, null when it is not known. */
+  | { event: "queued"; position: number | null; reason: string }
+  | { event: "assigned"; worker: string; reason: string }
   | { event: "method"; method: string; why: string }
   /** The job goes on from here without this client as well; `attach` comes back to it. */
   | { event: "job"; job_id: string }

@@ -20,6 +20,10 @@ function textOf(event: Exclude<ClientEvent, { event: "progress" | "log" }>): str
       return `worker ${event.worker}, storage backends: ${
         event.backends === null ? "unknown" : event.backends.join(", ") || "none"
       }`;
+    case "queued":
+      return `queued${event.position === null ? "" : `, place ${event.position}`}: ${event.reason}`;
+    case "assigned":
+      return event.reason;
     case "method":
       return `method: ${event.method} (${event.why})`;
     case "job":

@@ -1,5 +1,6 @@
 /** One job from the choice of a worker to its results at home. */
 import type { Config } from "../config/load.ts";
+import type { Transfer } from "../config/schema.ts";
 import { JOBS } from "../protocol/jobs.ts";
 import { formatMessage, type PackageType } from "../protocol/message.ts";
 import { StorageConfig } from "../storage/backend.ts";
@@ -21,6 +22,7 @@ import type { Screen, Summary } from "./screen.ts";
 import { secondsSince, summarize } from "./summary.ts";
 import { newJobId, type Started, type Submission, submit } from "./submit.ts";
 import { type Target, withWorker } from "./with_worker.ts";
+import { type Footprint, footprint } from "./wish.ts";
 
 /** A worker is waited for so long, in milliseconds, to end a job that was cancelled. */
 const CANCEL_LIMIT_MS = 5_000;
@@ -37,6 +39,7 @@ export interface JobRequest extends RoomFlags, ChoiceFlags {
   outputDir: string;
   storageBackend: string | undefined;
   userSubdir: string | undefined;
+  transfer: Transfer;
   /** Leave when the job has begun. */
   detach?: boolean;
 }
@@ -60,49 +63,60 @@ export async function runClientJob(
   const began = performance.now();
   const storage = StorageConfig.fromConfig(config);
   const { storageBackend: preferredBackend, userSubdir } = request;
-  // A wrong backend or folder is told before anything is connected.
+  // A wrong backend or folder, and a way that cannot be had, are told before anything is connected.
   checkWishes({ storage, preferredBackend, userSubdir });
+  const weighing = weigh(request, config, storage);
+  weighing.catch(() => {});
+  if (request.transfer !== "auto") await weighing;
   const onKept = (text: string): void => screen.show({ event: "warning", text });
-  return await withInbox(
-    request.outputDir,
-    onKept,
-    (inbox) => submitPatiently(request, config, storage, inbox, began, screen, signal, hold),
-  );
+  return await withInbox(request.outputDir, onKept, (inbox) => {
+    const log = new JobLog(request, screen);
+    return submitPatiently({ request, config, storage, weighing, inbox, began, log, screen, signal, hold });
+  });
+}
+
+/** Where the package lies, and how much it is. */
+function weigh(request: JobRequest, config: Config, storage: StorageConfig): Promise<Footprint> {
+  const { script, storageBackend } = request;
+  return footprint({
+    ...request,
+    isFolder: script !== undefined,
+    storage,
+    hasLegacyRoot: config.sharedStorageRoot !== undefined,
+    preferredBackend: storageBackend,
+  });
+}
+
+/** What a submission has from its begin to its end, over all attempts. */
+interface Undertaking {
+  request: JobRequest;
+  config: Config;
+  storage: StorageConfig;
+  weighing: Promise<Footprint>;
+  /** Absolute, empty folder into which results come over the channel. */
+  inbox: string;
+  /** When the program began, by `performance.now()`. */
+  began: number;
+  log: JobLog;
+  screen: Screen;
+  signal: AbortSignal;
+  hold: HoldJob;
 }
 
 /** Submits, follows, and comes back to the job, until it has ended or was left. */
-async function submitPatiently(
-  request: JobRequest,
-  config: Config,
-  storage: StorageConfig,
-  inbox: string,
-  began: number,
-  screen: Screen,
-  signal: AbortSignal,
-  hold: HoldJob,
-): Promise<Summary | undefined> {
+async function submitPatiently(undertaking: Undertaking): Promise<Summary | undefined> {
+  const { request, config, weighing, inbox, log, screen, signal, hold } = undertaking;
   /** Over connections whose worker was lost. */
   let lostBytes = 0;
-  const log = new JobLog(request, screen);
   const submitOnce = (flags: RoomFlags & ChoiceFlags): Promise<Summary> =>
     withWorker(
-      { ...flags, storageBackend: request.storageBackend },
+      { ...flags, storageBackend: request.storageBackend, job: { input: request, footprint: weighing } },
       config,
       screen,
       signal,
       async (connection, target) => {
-        const attempts = await plan(request, config, storage, target);
-        const job = new ClientJob(
-          request,
-          connection,
-          new StorageResolver(storage),
-          screen,
-          inbox,
-          began,
-          log,
-          signal,
-          hold,
-        );
+        const attempts = await plan(undertaking, target);
+        const job = new ClientJob(undertaking, connection);
         const { pipe } = connection;
         try {
           const summary = await job.run(attempts, target);
@@ -132,12 +146,7 @@ async function submitPatiently(
   }
 }
 
-function plan(
-  request: JobRequest,
-  config: Config,
-  storage: StorageConfig,
-  target: Target,
-): Promise<Attempt[]> {
+function plan({ request, config, storage }: Undertaking, target: Target): Promise<Attempt[]> {
   return planSubmission({
     packagePath: request.packagePath,
     isFolder: request.script !== undefined,
@@ -146,6 +155,7 @@ function plan(
     workerBackends: target.backends,
     preferredBackend: request.storageBackend,
     userSubdir: request.userSubdir,
+    transfer: request.transfer,
   });
 }
 
@@ -156,17 +166,20 @@ class ClientJob {
   readonly #conversation: Conversation;
   #startedAfter: number | null = null;
 
-  constructor(
-    private readonly request: JobRequest,
-    private readonly connection: Connection,
-    private readonly resolver: StorageResolver,
-    private readonly screen: Screen,
-    private readonly inbox: string,
-    private readonly began: number,
-    private readonly log: JobLog,
-    private readonly signal: AbortSignal,
-    private readonly hold: HoldJob,
-  ) {
+  private readonly request: JobRequest;
+  private readonly resolver: StorageResolver;
+  private readonly screen: Screen;
+  private readonly inbox: string;
+  private readonly began: number;
+  private readonly log: JobLog;
+  private readonly signal: AbortSignal;
+  private readonly hold: HoldJob;
+
+  constructor(undertaking: Undertaking, private readonly connection: Connection) {
+    const { request, storage, inbox, began, log, screen, signal, hold } = undertaking;
+    [this.request, this.resolver, this.screen] = [request, new StorageResolver(storage), screen];
+    [this.inbox, this.began, this.log] = [inbox, began, log];
+    [this.signal, this.hold] = [signal, hold];
     this.#conversation = new Conversation(connection.pipe);
   }
 

@@ -7,7 +7,6 @@ import { createProgram, ExitCode, runProgram } from "../config/program.ts";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
 import { makePackage } from "./bare_labels.ts";
-import { WORKER_HEADING, workerRow } from "./choose_worker.ts";
 import { addConfigCommands } from "./config_command.ts";
 import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
 import { examine, findingLine } from "./doctor.ts";
@@ -16,21 +15,12 @@ import { INTERRUPTED } from "./interrupt.ts";
 import { type JobRequest, runClientJob } from "./job.ts";
 import { WorkerLostError } from "./job_error.ts";
 import { addJobCommands } from "./job_commands.ts";
+import { jobExamples, type JobFlags, wishesOf, withJobOptions } from "./job_flags.ts";
 import { closeConnections, withWorker } from "./with_worker.ts";
-import { enterRoom, listWorkers } from "./room.ts";
 import { addStorageCommands } from "./storage_command.ts";
+import { addWorkersCommand } from "./workers_command.ts";
 import { suggestBackends, suggestionToml } from "./suggest.ts";
-import { screenFor, table } from "./screen.ts";
-
-interface JobFlags extends CommonFlags {
-  workerId?: string;
-  autoSelect?: boolean;
-  sharedStorageRoot?: string;
-  storageBackend?: string;
-  userSubdir?: string;
-  outputDir?: string;
-  detach?: boolean;
-}
+import { screenFor } from "./screen.ts";
 
 const EXAMPLES = `  Train on the worker that printed a session string:
     sleap-rtc-client train training.zip --session-string sleap-session:eyJy...
@@ -49,10 +39,6 @@ const EXAMPLES = `  Train on the worker that printed a session string:
 Settings come from ./sleap-rtc.toml, else ~/.sleap-rtc/config.toml; SLEAP_RTC_SIGNALING_WS, SLEAP_RTC_SIGNALING_HTTP,
 SLEAP_RTC_ENV and SHARED_STORAGE_ROOT win over the file.`;
 
-const WORKERS_EXAMPLES = `
-Examples:
-  sleap-rtc-client workers --room-id 1a2b3c4d --token 5e6f70`;
-
 const DOCTOR_EXAMPLES = `
 Examples:
   sleap-rtc-client doctor
@@ -70,29 +56,10 @@ function jobCommand(program: Command, kind: PackageType, description: string): v
   if (kind === "train") {
     command.argument("[configs...]", "sleap-nn configurations to train, where the package is a .slp file");
   }
-  withRoomOptions(command)
-    .option("--worker-id <id>", "this worker of the room")
-    .option(
-      "--auto-select",
-      "the best worker of the room, without asking: shared storage first, then GPU memory",
-    )
-    .option("--output-dir <folder>", "where results go (default: the folder that holds the package)")
-    .option("--detach", "leave when the job has begun; `attach` comes back to it")
-    .option("--storage-backend <name>", "the storage backend to use (default: one that both sides have)")
-    .option("--user-subdir <folder>", "folder below the backend in which copies are made")
-    .option(
-      "--shared-storage-root <folder>",
-      "one shared folder, the backend `default`; also SHARED_STORAGE_ROOT",
-    )
-    .addHelpText(
-      "after",
-      `\nExamples:\n  sleap-rtc-client ${kind} package.zip --session-string sleap-session:eyJy...\n` +
-        `  sleap-rtc-client ${kind} package.zip --room-id 1a2b3c4d --token 5e6f70 --auto-select --output-dir results`,
-    )
-    .action(() => {
-      const [packagePath = "", ...configs] = command.args;
-      return submitJob(kind, packagePath, configs, command.opts<JobFlags>());
-    });
+  withJobOptions(withRoomOptions(command)).addHelpText("after", jobExamples(kind)).action(() => {
+    const [packagePath = "", ...configs] = command.args;
+    return submitJob(kind, packagePath, configs, command.opts<JobFlags>());
+  });
 }
 
 /** The output folder, made if need be. Throws {@link ConfigError} when it cannot be written to. */
@@ -157,8 +124,7 @@ async function submitPackage(
       {
         ...flags,
         ...job,
-        storageBackend: flags.storageBackend ?? config.client.storageBackend,
-        userSubdir: flags.userSubdir ?? config.client.userSubdir,
+        ...wishesOf(flags, config.client),
       },
       config,
       screen,
@@ -174,22 +140,6 @@ async function submitPackage(
   });
   if (isLeft) return "left at once";
   return hasEnded ? "ended" : "left";
-}
-
-async function showWorkers(flags: CommonFlags): Promise<void> {
-  checkRoom(flags);
-  await configureLog(flags);
-  const config = loadConfig(flags);
-  const { signaling } = await enterRoom(config, flags, AbortSignal.timeout(config.connectionTimeout * 2000));
-  try {
-    const workers = await listWorkers(signaling, flags.minGpuMemory);
-    if (flags.json) { for (const worker of workers) console.log(JSON.stringify(worker)); }
-    else {console.log(
-        workers.length > 0 ? table([WORKER_HEADING, ...workers.map(workerRow)]) : "no worker is in the room",
-      );}
-  } finally {
-    signaling.close();
-  }
 }
 
 async function showFindings(flags: CommonFlags): Promise<void> {
@@ -229,8 +179,7 @@ function createCommand(): Command {
   const program = createProgram("sleap-rtc-client", "Trains and runs SLEAP models on a worker.", EXAMPLES);
   jobCommand(program, "train", "Train the models of a training package.");
   jobCommand(program, "track", "Run inference with a track package.");
-  withRoomOptions(program.command("workers").description("List the workers of a room."))
-    .addHelpText("after", WORKERS_EXAMPLES).action(showWorkers);
+  addWorkersCommand(program);
   const doctor = program.command("doctor").description(
     "Check the setup: settings, storage, server, workers.",
   );

@@ -6,6 +6,11 @@ import { listFiles } from "../storage/tree.ts";
 /** Folder of earlier results in a package that is a folder: it stays at home. */
 const MODELS = "models/";
 
+/** Whether a file of a folder package is sent. */
+export function isOutgoing(name: string): boolean {
+  return !name.startsWith(MODELS);
+}
+
 /**
  * A package as it is sent over a link: a file, or a folder file by file, without earlier results. Its key is the same
  * as long as the files are: made of their paths, sizes, times of change and numbers in the file system.
@@ -15,7 +20,7 @@ export async function outgoingPackage(path: string): Promise<OutgoingFiles> {
   const root = await Deno.realPath(path);
   const isFolder = (await Deno.stat(root)).isDirectory;
   const found = isFolder
-    ? (await listFiles(root, "follow")).filter(({ name }) => !name.startsWith(MODELS))
+    ? (await listFiles(root, "follow")).filter(({ name }) => isOutgoing(name))
     : [{ name: basename(path), path: root, size: (await Deno.stat(root)).size }];
   const key = createHash("sha256").update(JSON.stringify([root, isFolder]));
   const files: OutgoingEntry[] = [];

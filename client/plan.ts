@@ -1,7 +1,10 @@
 /** Which way a package takes, and why: one plan, one order of preference, decided here only. */
+import type { Transfer } from "../config/schema.ts";
+import { UserError } from "../config/user_error.ts";
 import type { StorageBackend, StorageConfig } from "../storage/backend.ts";
 import { StorageBackendNotFound } from "../storage/backend.ts";
 import { checkRelativePath } from "../storage/containment.ts";
+import { StorageResolver } from "../storage/resolver.ts";
 
 /** One way to try; `why` completes the sentence "method: copy (…)". */
 export type Attempt =
@@ -26,17 +29,45 @@ export interface PlanInput {
   workerBackends: readonly string[] | undefined;
   /** The backend to use, from the command line or the configuration. */
   preferredBackend: string | undefined;
-  /** Folder below the backend in which copies are made; undefined for the base path itself. */
+  /** Folder below the backend in which copies are made; undefined for the one that the package lies in. */
   userSubdir: string | undefined;
+  /** The way that is asked for, and no other. Default: auto. */
+  transfer?: Transfer;
 }
 
+/** The way that is asked for is not possible with this worker. */
+export class TransferImpossibleError extends UserError {}
+
+/** What {@link Transfer}s are called where methods are shown. */
+const METHODS = { "in-place": "in place", copy: "copy", rtc: "rtc" } as const;
+
 /**
- * The ways to try, best first; the last is always the data channel. Throws {@link StorageBackendNotFound} for a
- * preferred backend that this machine does not have, `PathValidationError` for a user subdirectory that leads out.
+ * The ways to try, best first; the last is the data channel. Throws {@link StorageBackendNotFound} for a preferred
+ * backend that this machine does not have, `PathValidationError` for a user subdirectory that leads out,
+ * {@link TransferImpossibleError} when the way that is asked for is none.
  */
 export async function planSubmission(input: PlanInput): Promise<Attempt[]> {
-  const { storage, legacyRoot } = input;
   checkWishes(input);
+  const { transfer = "auto" } = input;
+  const attempts = await possibleAttempts(input);
+  if (transfer === "auto") return attempts;
+  const method = METHODS[transfer];
+  const wanted = attempts.filter((each) => each.method === method);
+  if (wanted.length > 0) return wanted.map((each) => ({ ...each, why: `asked for; ${each.why}` }));
+  const here = input.storage.listBackends().join(", ") || "none";
+  const theirs = input.workerBackends?.join(", ") || "none";
+  throw new TransferImpossibleError(
+    method === "copy" && input.isFolder
+      ? "a copy is not possible: the package is a folder"
+      : method === "copy"
+      ? `a copy is not possible: no common storage backend; here ${here}, on the worker ${theirs}`
+      : `in place is not possible: the package lies in no storage backend of the worker, which has ${theirs}`,
+    { hint: "leave out --transfer, or choose another worker" },
+  );
+}
+
+async function possibleAttempts(input: PlanInput): Promise<Attempt[]> {
+  const { storage, legacyRoot } = input;
   const attempts: Attempt[] = [];
   const located = await holdingBackend(input);
   if (located !== undefined) {
@@ -49,11 +80,15 @@ export async function planSubmission(input: PlanInput): Promise<Attempt[]> {
       why: `the package lies in backend "${located}", ${knows}`,
     });
   }
-  const copyInto = input.isFolder ? undefined : await backendForCopy(input, located);
+  const except = input.transfer === "copy" ? undefined : located;
+  const copyInto = input.isFolder ? undefined : await backendForCopy(input, except);
   if (copyInto !== undefined) {
     const backend = storage.getBackend(copyInto);
-    const prefix = checkRelativePath(input.userSubdir ?? "").join("/");
-    const why = `backend "${copyInto}" is shared, the package lies elsewhere`;
+    const prefix = checkRelativePath(input.userSubdir ?? await ownerOf(storage, input.packagePath) ?? "")
+      .join("/");
+    const why = `backend "${copyInto}" is shared${
+      copyInto === located ? "" : ", the package lies elsewhere"
+    }`;
     if (backend.isObjectStore) attempts.push({ method: "copy", store: backend, prefix, why });
     else attempts.push({ method: "copy", backend: copyInto, folder: backend.resolvePath(prefix, ""), why });
   }
@@ -81,6 +116,12 @@ export function checkWishes(
 export function backendOrder(storage: StorageConfig, preferred: string | undefined): string[] {
   const names = storage.listBackends();
   return preferred === undefined ? names : [preferred, ...names.filter((name) => name !== preferred)];
+}
+
+/** The user's folder that a path lies in, by the first backend that holds it; undefined when there is none. */
+export async function ownerOf(storage: StorageConfig, path: string): Promise<string | undefined> {
+  const address = await new StorageResolver(storage).locate(path).catch(() => undefined);
+  return address?.userSubdir || undefined;
 }
 
 /** Whether a worker has a backend, as far as is known. */

@@ -54,13 +54,9 @@ function isAbsence(error: unknown): boolean {
     (error instanceof SignalingError && error.refusal === undefined);
 }
 
-/** The room without its worker: one that was started anew has another id. */
-function anyWorker({ sessionString, roomId, token, minGpuMemory }: Flags): Flags {
-  const room = sessionString === undefined ? { roomId, token } : parseSession(sessionString);
-  return {
-    autoSelect: true,
-    ...(room.roomId === undefined ? {} : { roomId: room.roomId }),
-    ...(room.token === undefined ? {} : { token: room.token }),
-    ...(minGpuMemory === undefined ? {} : { minGpuMemory }),
-  };
+/** The room without its worker: one that was started anew has another id. What is asked of a worker stays. */
+function anyWorker({ sessionString, workerId: _, ...flags }: Flags): Flags {
+  if (sessionString === undefined) return { ...flags, autoSelect: true };
+  const { roomId, token } = parseSession(sessionString);
+  return { ...flags, autoSelect: true, roomId, token };
 }

@@ -1,11 +1,20 @@
 /** Entering a room and choosing a worker in it. */
 import type { Config } from "../config/load.ts";
+import { VERSION } from "../protocol/extension.ts";
+import { QUEUE } from "../protocol/queue.ts";
 import { parseSession } from "../protocol/session_string.ts";
 import { signIn } from "../signaling/account.ts";
 import { SignalingClient } from "../signaling/client.ts";
 import { pause } from "../signaling/presence.ts";
-import { VERSION } from "../protocol/extension.ts";
-import { NoWorkerError, rankWorkers, type WorkerInfo, workerInfo, workerRow } from "./choose_worker.ts";
+import {
+  misfit,
+  type Needs,
+  noWorker,
+  NoWorkerError,
+  rankWorkers,
+  type WorkerInfo,
+  workerInfo,
+} from "./choose_worker.ts";
 
 /** A reserved worker is waited for this long, in milliseconds: a Python one stays reserved half a minute too long. */
 const RESERVED_LIMIT_MS = 60_000;
@@ -38,6 +47,7 @@ export async function enterRoom(config: Config, flags: RoomFlags, signal: AbortS
     timeoutMs,
     signal,
     role: "client",
+    features: [QUEUE],
     metadata: {
       tags: ["sleap-rtc", "training-client"],
       properties: {
@@ -52,69 +62,60 @@ export async function enterRoom(config: Config, flags: RoomFlags, signal: AbortS
 }
 
 /** The workers of the room, busy ones included. Throws `SignalingError`. */
-export async function listWorkers(signaling: SignalingClient, minGpuMemory = 0): Promise<WorkerInfo[]> {
+export async function listWorkers(signaling: Pick<SignalingClient, "discover">): Promise<WorkerInfo[]> {
   const peers = await signaling.discover({ role: "worker", tags: ["sleap-rtc"] });
-  // Filtered here, whatever the server makes of operators.
-  return peers.map(workerInfo).filter(({ gpuMemoryMb }) => gpuMemoryMb >= minGpuMemory);
+  return peers.map(workerInfo);
 }
 
 /** What a choice depends on. */
 export interface ChoiceFlags {
   workerId?: string;
   autoSelect?: boolean;
+  /** Nobody is asked. */
+  json?: boolean;
   /** MiB. */
   minGpuMemory?: number;
+  /** A storage backend that the worker must have. */
+  requiredStorage?: string;
+  /** Labels that the worker must have. */
+  label?: readonly string[];
+  /** Seconds that the job waits for a worker; undefined for what is usual. */
+  wait?: number;
+}
+
+/** What flags ask of a worker. */
+export function needsOf({ minGpuMemory, requiredStorage, label = [] }: ChoiceFlags): Needs {
+  return { gpuMemoryMb: minGpuMemory, storage: requiredStorage, labels: label };
 }
 
 /**
- * Chooses a worker: the named one, else the best available; on a terminal and without `--auto-select` a person is
- * asked when there are several. Workers that serve another client are waited for, up to a minute.
+ * Chooses a worker where the server has no queue: the named one, else the best that is available. Workers that serve
+ * another client are waited for, a minute unless the flags say how long.
  * Throws {@link NoWorkerError}, `SignalingError`, the abort reason.
  */
 export async function chooseWorker(
-  signaling: SignalingClient,
-  flags: ChoiceFlags,
+  signaling: Pick<SignalingClient, "discover">,
+  { workerId, wait }: ChoiceFlags,
+  needs: Needs,
   wantedBackends: readonly string[],
   onInfo: (text: string) => void,
   signal: AbortSignal,
 ): Promise<WorkerInfo> {
-  const deadline = performance.now() + RESERVED_LIMIT_MS;
+  const deadline = performance.now() + (wait === undefined ? RESERVED_LIMIT_MS : 1000 * wait);
   for (;;) {
-    const all = await listWorkers(signaling, flags.minGpuMemory);
-    const named = flags.workerId === undefined ? all : all.filter(({ peerId }) => peerId === flags.workerId);
-    if (named.length === 0) throw noWorker(all, flags);
-    const available = rankWorkers(named.filter(({ status }) => status === "available"), wantedBackends);
-    if (available.length > 0) return flags.autoSelect ? available[0]! : askWhich(available);
-    if (performance.now() > deadline) {
+    const all = await listWorkers(signaling);
+    const named = workerId === undefined ? all : all.filter(({ peerId }) => peerId === workerId);
+    const suitable = named.filter((worker) => misfit(worker, needs) === undefined);
+    if (suitable.length === 0) throw noWorker(all, needs, workerId);
+    const [best] = rankWorkers(suitable.filter(({ status }) => status === "available"), wantedBackends);
+    if (best) return best;
+    if (performance.now() >= deadline) {
       throw new NoWorkerError("every suitable worker is serving another client", { hint: "try again later" });
     }
-    onInfo(`all ${named.length} suitable workers are busy; looking again in ${RESERVED_PAUSE_MS / 1000} s`);
+    onInfo(
+      `all ${suitable.length} suitable workers are busy; looking again in ${RESERVED_PAUSE_MS / 1000} s`,
+    );
     await pause(RESERVED_PAUSE_MS, signal);
     signal.throwIfAborted();
-  }
-}
-
-function noWorker(all: readonly WorkerInfo[], flags: ChoiceFlags): NoWorkerError {
-  if (flags.workerId !== undefined) {
-    return new NoWorkerError(`worker ${flags.workerId} is not in the room`, {
-      hint: all.length > 0
-        ? `there are: ${all.map(({ peerId }) => peerId).join(", ")}`
-        : "no worker is in the room",
-    });
-  }
-  const memory = flags.minGpuMemory ? ` with ${flags.minGpuMemory} MiB of GPU memory` : "";
-  return new NoWorkerError(`no worker${memory} is in the room`, { hint: "start one, or check --room-id" });
-}
-
-function askWhich(workers: readonly WorkerInfo[]): WorkerInfo {
-  const best = workers[0]!;
-  if (workers.length === 1 || !Deno.stdin.isTerminal()) return best;
-  for (const [index, worker] of workers.entries()) {
-    console.error(`${index + 1}) ${workerRow(worker).join("  ")}`);
-  }
-  for (;;) {
-    const answer = prompt(`Which worker (1-${workers.length})?`, "1");
-    const chosen = workers[Number(answer ?? "1") - 1];
-    if (chosen) return chosen;
   }
 }

@@ -9,6 +9,7 @@ import {
   SECRET_KEY,
   SECRET_RULE,
   SECRET_VARIABLE,
+  type Transfer,
 } from "./schema.ts";
 import { detectRoot, findRoot, KNOWN_MOUNTS, namedRoot, type SharedRoot } from "./shared_root.ts";
 import { expandPath, platformKey, realSurroundings, type Surroundings } from "./surroundings.ts";
@@ -72,6 +73,12 @@ export interface Config {
     storageBackend: string | undefined;
     userSubdir: string | undefined;
     outputDir: string | undefined;
+    /** Only workers that have this backend get jobs. */
+    requiredStorage: string | undefined;
+    transfer: Transfer;
+    labels: readonly string[];
+    /** Seconds that a job waits for a free worker; undefined for what is usual. */
+    wait: number | undefined;
   };
   /** What a person should know about how the settings came about, for the log. */
   notices: readonly string[];
@@ -354,6 +361,10 @@ function sections(loading: Loading): Pick<Config, "worker" | "client"> {
       storageBackend: client.storage_backend,
       userSubdir: client.user_subdir,
       outputDir: expand(client.output_dir),
+      requiredStorage: client.required_storage,
+      transfer: client.transfer,
+      labels: client.labels,
+      wait: client.wait,
     },
   };
 }

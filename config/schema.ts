@@ -179,6 +179,15 @@ const label = z.string("a text").regex(
 const MAX_TIME_LIMIT = 2_000_000;
 const TIME_LIMIT_RULE = `a number of seconds above 0, at most ${MAX_TIME_LIMIT} (23 days)`;
 
+/** How a package may go to a worker; `auto` is whatever is best. */
+export const TRANSFERS = ["auto", "in-place", "copy", "rtc"] as const;
+/** See {@link TRANSFERS}. */
+export type Transfer = typeof TRANSFERS[number];
+
+/** Longest time, in seconds, that a job may wait for a worker. */
+export const MAX_WAIT = 30 * 86_400;
+const WAIT_RULE = `a number of seconds, 0 for not to wait, at most ${MAX_WAIT} (30 days)`;
+
 const job = (
   kind: keyof typeof PLACEHOLDERS,
   fallback: readonly string[],
@@ -231,6 +240,14 @@ export const fileSchema = z.strictObject({
     user_subdir: nonEmpty.optional(),
     /** Where results go; default: the folder of the package. */
     output_dir: localPath.optional(),
+    /** Only workers that have this storage backend get jobs. */
+    required_storage: nonEmpty.optional(),
+    /** How packages go to workers. */
+    transfer: z.enum(TRANSFERS, TRANSFERS.map((each) => `"${each}"`).join(" or ")).default("auto"),
+    /** Labels of which a worker must have all. */
+    labels: z.array(z.string().min(1).max(64), "a list of labels").max(16, "at most 16 labels").default([]),
+    /** Seconds that a job waits for a free worker; default: a day, and a minute where the server has no queue. */
+    wait: z.number(WAIT_RULE).min(0, WAIT_RULE).max(MAX_WAIT, WAIT_RULE).optional(),
   }).prefault({}),
 });
 

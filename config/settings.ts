@@ -62,6 +62,10 @@ export function explainConfig(
     ["client.storage_backend", config.client.storageBackend],
     ["client.user_subdir", config.client.userSubdir],
     ["client.output_dir", config.client.outputDir],
+    ["client.required_storage", config.client.requiredStorage],
+    ["client.transfer", config.client.transfer],
+    ["client.labels", config.client.labels],
+    ["client.wait", config.client.wait],
   ];
   const settings = values.map(([key, value]) => ({ key, value, source: sources.get(key) ?? "default" }));
   return { settings, notices: config.notices };

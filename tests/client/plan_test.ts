@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { backendOrder, type PlanInput, planSubmission } from "../../client/plan.ts";
+import { backendOrder, type PlanInput, planSubmission, TransferImpossibleError } from "../../client/plan.ts";
 import { fetchFromInbox, fetchFromStorage } from "../../client/results.ts";
 import { StorageBackendNotFound, StorageConfig } from "../../storage/backend.ts";
 import { PathValidationError } from "../../storage/containment.ts";
@@ -31,6 +31,7 @@ function withPlan(
         workerBackends: undefined,
         preferredBackend: undefined,
         userSubdir: undefined,
+        transfer: "auto",
         ...fields,
       });
       for (const { why } of attempts) assert.notEqual(why, "");
@@ -60,6 +61,49 @@ Deno.test("plan: every combination of place, worker and preference", () =>
     const storage = new StorageConfig([]);
     assert.deepEqual(await plan({ storage }), ["rtc"]);
     assert.deepEqual(await plan({ storage, legacyRoot }), ["copy legacy", "rtc"]);
+  }));
+
+Deno.test("plan: a way that is asked for is the only one, and one that cannot be had an error", () =>
+  withPlan(async (plan, dir) => {
+    const legacyRoot = "/legacy";
+    assert.deepEqual(await plan({ transfer: "in-place", legacyRoot }), ["in place a"]);
+    assert.deepEqual(await plan({ transfer: "copy", legacyRoot }), ["copy a", "copy legacy"]);
+    assert.deepEqual(await plan({ transfer: "copy", preferredBackend: "b" }), ["copy b"]);
+    assert.deepEqual(await plan({ transfer: "rtc", legacyRoot }), ["rtc"]);
+    const impossible = (fields: Partial<PlanInput>, inside: boolean, text: RegExp): Promise<void> =>
+      assert.rejects(plan(fields, inside), (error) => {
+        assert.ok(error instanceof TransferImpossibleError && error.hint !== undefined);
+        assert.match(error.message, text);
+        return true;
+      });
+    await impossible(
+      { transfer: "in-place" },
+      false,
+      /lies in no storage backend of the worker, which has none/,
+    );
+    await impossible({ transfer: "in-place", workerBackends: ["b"] }, true, /of the worker, which has b$/);
+    await impossible({ transfer: "copy", workerBackends: ["x"] }, true, /here a, b, gone, on the worker x$/);
+    await impossible(
+      { transfer: "copy", isFolder: true, packagePath: join(dir, "a/u") },
+      true,
+      /is a folder$/,
+    );
+  }));
+
+Deno.test("plan: copies go to the folder of the user whose package it is, unless another is named", () =>
+  withPlan(async (_plan, dir) => {
+    const storage = new StorageConfig(["a", "b"].map((name) => ({ name, basePath: join(dir, name) })));
+    const folderOf = async (packagePath: string, userSubdir?: string): Promise<string> => {
+      const input = { storage, packagePath, userSubdir, isFolder: false, transfer: "copy" as const };
+      const rest = { legacyRoot: undefined, workerBackends: ["b"], preferredBackend: undefined };
+      const [attempt] = await planSubmission({ ...input, ...rest });
+      return attempt && "folder" in attempt ? attempt.folder : "";
+    };
+    assert.equal(await folderOf(join(dir, "a/u/in.zip")), join(dir, "b/u"));
+    assert.equal(await folderOf(join(dir, "a/u/in.zip"), "eve"), join(dir, "b/eve"));
+    assert.equal(await folderOf(join(dir, "home/out.zip")), join(dir, "b"));
+    await Deno.writeTextFile(join(dir, "a/in.zip"), "");
+    assert.equal(await folderOf(join(dir, "a/in.zip")), join(dir, "b"));
   }));
 
 Deno.test("plan: a preferred backend that is not here and a user subdirectory that leads out are errors", () =>

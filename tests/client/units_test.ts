@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
-import { rankWorkers, type WorkerInfo, workerInfo, workerRow } from "../../client/choose_worker.ts";
+import { choiceLines } from "../../client/ask_worker.ts";
+import { misfit, noWorker, rankWorkers, type WorkerInfo, workerInfo } from "../../client/choose_worker.ts";
 import { Conversation } from "../../client/conversation.ts";
 import { lineOf, type Summary, table } from "../../client/screen.ts";
 import { FakeNative } from "../rtc/fake_native.ts";
 
 function worker(peerId: string, gpuMemoryMb: number, backends?: string[]): WorkerInfo {
-  return { peerId, gpuMemoryMb, backends, gpuModel: "G", hostname: "h", status: "available" };
+  const more = { labels: [], jobTypes: undefined, queuedJobs: undefined };
+  return { peerId, gpuMemoryMb, backends, gpuModel: "G", hostname: "h", status: "available", ...more };
 }
 
 Deno.test("ranking: first wanted backend, then the next, then memory, then the id", () => {
@@ -32,8 +34,12 @@ Deno.test("worker facts: what is missing or of another type is left out", () => 
     gpu_model: 1,
     hostname: "h",
     status: null,
+    labels: ["a100", 1],
+    supported_job_types: ["training"],
+    queued_jobs: "many",
   };
-  const info = workerInfo({ peer_id: "w", metadata: { properties } });
+  const tags = ["sleap-rtc", "training-worker", "big", "a100"];
+  const info = workerInfo({ peer_id: "w", metadata: { tags, properties } });
   assert.deepEqual(info, {
     peerId: "w",
     backends: ["vast"],
@@ -41,10 +47,50 @@ Deno.test("worker facts: what is missing or of another type is left out", () => 
     gpuMemoryMb: 0,
     hostname: "h",
     status: "unknown",
+    labels: ["a100", "big"],
+    jobTypes: ["training"],
+    queuedJobs: undefined,
   });
   assert.equal(workerInfo({ peer_id: "w", metadata: null }).backends, undefined);
-  assert.deepEqual(workerRow(worker("w", 8, [])), ["w", "h", "available", "G, 8 MiB", "none"]);
-  assert.equal(workerRow(worker("w", 0)).at(-1), "unknown");
+});
+
+Deno.test("suitable: storage, memory, labels and the kind of job, each with its own reason", () => {
+  const it = { ...worker("w", 8, ["vast"]), labels: ["a100", "fast"], jobTypes: ["training"] };
+  assert.equal(misfit(it, {}), undefined);
+  assert.equal(
+    misfit(it, { kind: "train", storage: "vast", gpuMemoryMb: 8, labels: ["fast", "a100"] }),
+    undefined,
+  );
+  assert.equal(misfit(it, { storage: "nfs" }), 'no storage "nfs"');
+  assert.equal(misfit({ ...it, backends: undefined }, { storage: "vast" }), 'no storage "vast"');
+  assert.equal(misfit(it, { gpuMemoryMb: 9 }), "8 of 9 MiB GPU memory");
+  assert.equal(misfit(it, { labels: ["a100", "x", "y"] }), 'no label "x", "y"');
+  assert.equal(misfit(it, { kind: "track" }), "no inference");
+  assert.equal(misfit({ ...it, jobTypes: undefined }, { kind: "track" }), undefined);
+});
+
+Deno.test("no worker: the error names who is missing, or what each lacks", () => {
+  const all = [worker("w1", 8, ["vast"]), worker("w2", 0, ["nfs"])];
+  assert.match(noWorker(all, {}, "w3").hint ?? "", /^there are: w1, w2$/);
+  assert.match(noWorker([], {}).message, /no worker is in the room/);
+  const { message } = noWorker(all, { storage: "nfs", gpuMemoryMb: 4 });
+  assert.match(message, /: w1 \(no storage "nfs"\), w2 \(0 of 4 MiB GPU memory\)$/);
+});
+
+Deno.test("choice: shared storage is marked, who is unsuitable cannot be chosen, who is busy can where it is waited for", () => {
+  const workers = [
+    worker("good", 8, ["vast", "scratch"]),
+    { ...worker("busy", 8, ["vast"]), status: "busy", queuedJobs: 2 },
+    worker("evil\x1b[2J", 8, []),
+  ];
+  const choice = { workers, needs: { storage: "vast" }, ours: ["vast"], mayWait: true };
+  const lines = choiceLines(choice);
+  assert.match(lines[0]!.name, /^good {2,}h {2}available {2,}G, 8 MiB {2}shares vast$/);
+  assert.match(lines[1]!.name, /^busy {2,}h {2}busy, 2 jobs wait {2}G/);
+  assert.ok(!lines[2]!.name.includes("\x1b"));
+  assert.deepEqual(lines.map(({ disabled }) => disabled), [false, false, '(no storage "vast")']);
+  const notWaiting = choiceLines({ ...choice, mayWait: false });
+  assert.deepEqual(notWaiting.map(({ disabled }) => disabled), [false, "(busy)", '(no storage "vast")']);
 });
 
 Deno.test("screen: a table has aligned columns and no blanks behind", () => {
@@ -108,7 +154,7 @@ Deno.test("screen: nothing that a worker says drives the terminal", () => {
     lineOf({ event: "run_ended", name: evil, exit_code: 0 }),
     lineOf({ event: "worker", worker: "w", backends: [evil] }),
     lineOf({ event: "summary", summary: { ...SUMMARY, error: evil } }),
-    table([["host"], workerRow({ ...worker("w", 0), hostname: evil })]),
+    table([["host"], [evil]]),
   ];
   for (const line of lines) assert.ok(!/[^\P{Cc}\n]/u.test(line!), JSON.stringify(line));
 });

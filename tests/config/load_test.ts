@@ -34,7 +34,15 @@ Deno.test("without any file there are defaults", () => {
       trainCommand: TRAIN_COMMAND,
       trackCommand: TRACK_COMMAND,
     },
-    client: { storageBackend: undefined, userSubdir: undefined, outputDir: undefined },
+    client: {
+      storageBackend: undefined,
+      userSubdir: undefined,
+      outputDir: undefined,
+      requiredStorage: undefined,
+      transfer: "auto",
+      labels: [],
+      wait: undefined,
+    },
     notices: [],
   });
 });
@@ -69,6 +77,10 @@ command = ["track"]
 storage_backend = "vast"
 user_subdir = "ada"
 output_dir = "~/results"
+required_storage = "vast"
+transfer = "copy"
+labels = ["a100"]
+wait = 0
 ${PRODUCTION}`);
   assert.equal(config.connectionTimeout, 2.5);
   assert.deepEqual(config.storage, [
@@ -97,6 +109,10 @@ ${PRODUCTION}`);
     storageBackend: "vast",
     userSubdir: "ada",
     outputDir: "/home/ada/results",
+    requiredStorage: "vast",
+    transfer: "copy",
+    labels: ["a100"],
+    wait: 0,
   });
 });
 
