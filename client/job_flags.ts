@@ -1,4 +1,4 @@
-/** Flags of the commands that submit a job. */
+/** Flags of the commands that submit a job, and of `plan`, which only says what would happen. */
 import { type Command, Option } from "commander";
 import type { Config } from "../config/load.ts";
 import { MAX_WAIT, type Transfer, TRANSFERS } from "../config/schema.ts";
@@ -20,6 +20,7 @@ export interface JobFlags extends CommonFlags, ChoiceFlags {
   transfer?: Transfer;
   outputDir?: string;
   detach?: boolean;
+  dryRun?: boolean;
 }
 
 /** What flags, or else the configuration, ask for. */
@@ -38,7 +39,8 @@ export function withJobOptions(command: Command): Command {
       "--wait <duration>",
       "wait so long for a free worker: 2h, 30m; 0 for not at all (default: 24h)",
       parseWait,
-    );
+    )
+    .option("--dry-run", "only say what would happen, as `plan` does");
 }
 
 /** Adds the flags that say which worker, and how the package goes there. */
@@ -73,7 +75,9 @@ Examples:
     sleap-rtc-client ${kind} package.zip --room-id 1a2b3c4d --token 5e6f70 --transfer in-place \\
       --min-gpu-memory 24000 --wait 24h
   Only on workers that have a storage and a label:
-    sleap-rtc-client ${kind} package.zip --room-id 1a2b3c4d --token 5e6f70 --required-storage vast --label a100`;
+    sleap-rtc-client ${kind} package.zip --room-id 1a2b3c4d --token 5e6f70 --required-storage vast --label a100
+  Say what would happen, and do nothing:
+    sleap-rtc-client ${kind} package.zip --room-id 1a2b3c4d --token 5e6f70 --dry-run`;
 }
 
 /** The flags' wishes over the configuration's. */

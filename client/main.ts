@@ -17,6 +17,7 @@ import { WorkerLostError } from "./job_error.ts";
 import { addJobCommands } from "./job_commands.ts";
 import { jobExamples, type JobFlags, wishesOf, withJobOptions } from "./job_flags.ts";
 import { closeConnections, withWorker } from "./with_worker.ts";
+import { addPlanCommand, showPlan } from "./plan_command.ts";
 import { addStorageCommands } from "./storage_command.ts";
 import { addWorkersCommand } from "./workers_command.ts";
 import { suggestBackends, suggestionToml } from "./suggest.ts";
@@ -58,7 +59,8 @@ function jobCommand(program: Command, kind: PackageType, description: string): v
   }
   withJobOptions(withRoomOptions(command)).addHelpText("after", jobExamples(kind)).action(() => {
     const [packagePath = "", ...configs] = command.args;
-    return submitJob(kind, packagePath, configs, command.opts<JobFlags>());
+    const flags = command.opts<JobFlags>();
+    return (flags.dryRun ? showPlan : submitJob)(kind, packagePath, configs, flags);
   });
 }
 
@@ -179,6 +181,7 @@ function createCommand(): Command {
   const program = createProgram("sleap-rtc-client", "Trains and runs SLEAP models on a worker.", EXAMPLES);
   jobCommand(program, "train", "Train the models of a training package.");
   jobCommand(program, "track", "Run inference with a track package.");
+  addPlanCommand(program);
   addWorkersCommand(program);
   const doctor = program.command("doctor").description(
     "Check the setup: settings, storage, server, workers.",
