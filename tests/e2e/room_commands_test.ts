@@ -1,17 +1,8 @@
 /** `plan`, `workers` and the choice of a worker, in separate processes. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { clientRun, fromSource, storageSection, type WorkerHandle } from "../../scripts/local_lab.ts";
-import {
-  clientConfig,
-  modelIn,
-  namesIn,
-  packageIn,
-  runningJob,
-  startWorker,
-  type TestLab,
-  withLab,
-} from "./lab.ts";
+import { fromSource, storageSection, type WorkerHandle } from "../../scripts/local_lab.ts";
+import { clientConfig, modelIn, namesIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
 import { Terminal } from "./terminal.ts";
 
 const hasPython = await new Deno.Command("python3", { args: ["--version"] }).output().then(
@@ -148,24 +139,3 @@ Deno.test({
       assert.equal(await third.ended(), 130, third.text);
     }),
 });
-
-Deno.test("train: a job waits in the queue for a busy worker, and Ctrl-C takes it out; --wait 0 does not wait", () =>
-  withLab(async (test) => {
-    const worker = await startWorker(test);
-    const running = await runningJob(test, worker);
-    const path = await packageIn(test.home);
-    const args = ["train", path, "--session-string", worker.session];
-    const impatient = await test.lab.runClient(clientConfig(test), [...args, "--wait", "0"]);
-    assert.equal(impatient.code, 1);
-    assert.match(impatient.stderr, /busy|free/);
-    const waiting = await test.lab.client(clientConfig(test), args);
-    const queued = JSON.parse(await waiting.line(/"event":"queued"/));
-    assert.equal(queued.position, 1);
-    const second = await test.lab.client(clientConfig(test), args);
-    assert.equal(JSON.parse(await second.line(/"event":"queued"/)).position, 2);
-    assert.equal(await second.stop(), 130);
-    assert.equal(await running.stop(), 130);
-    const { code, summary, stderr } = await clientRun(waiting);
-    assert.equal(code, 0, stderr);
-    assert.equal(summary?.worker, worker.peerId);
-  }));
