@@ -1,8 +1,7 @@
 /** One job from the choice of a worker to its results at home. */
 import type { Config } from "../config/load.ts";
-import type { Transfer } from "../config/schema.ts";
 import { JOBS } from "../protocol/jobs.ts";
-import { formatMessage, type PackageType } from "../protocol/message.ts";
+import { formatMessage } from "../protocol/message.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { StorageResolver } from "../storage/resolver.ts";
 import type { Connection } from "./connect.ts";
@@ -14,35 +13,19 @@ import { Detached, JobFailedError, RefusedError, WorkerLostError } from "./job_e
 import type { HoldJob } from "./interrupt.ts";
 import { JobLog } from "./job_log.ts";
 import { stopEarly } from "./talk.ts";
-import { type Attempt, checkWishes, planSubmission } from "./plan.ts";
+import { type Attempt, checkWishes } from "./plan.ts";
 import { firstFolder, withInbox } from "./results.ts";
 import type { ChoiceFlags, RoomFlags } from "./room.ts";
 import { untilBegun } from "./resubmit.ts";
 import type { Screen, Summary } from "./screen.ts";
 import { secondsSince, summarize } from "./summary.ts";
 import { newJobId, type Started, type Submission, submit } from "./submit.ts";
+import { type JobRequest, planFor, type Undertaking, weigh } from "./undertaking.ts";
 import { type Target, withWorker } from "./with_worker.ts";
-import { type Footprint, footprint } from "./wish.ts";
 
 /** A worker is waited for so long, in milliseconds, to end a job that was cancelled. */
 const CANCEL_LIMIT_MS = 5_000;
 const CANNOT_DETACH = "the worker ends a job whose client leaves; --detach is passed over";
-
-/** A job as the command line gives it. */
-export interface JobRequest extends RoomFlags, ChoiceFlags {
-  kind: PackageType;
-  /** Absolute path of the package. */
-  packagePath: string;
-  /** The package is a folder, and this its script; undefined for a ZIP. */
-  script: string | undefined;
-  /** Absolute, existing folder that results go to. */
-  outputDir: string;
-  storageBackend: string | undefined;
-  userSubdir: string | undefined;
-  transfer: Transfer;
-  /** Leave when the job has begun. */
-  detach?: boolean;
-}
 
 function mayGoOn(id: string): string {
   return `the worker did not hear of it: the job may go on; end it with: sleap-rtc-client cancel ${id}`;
@@ -75,34 +58,6 @@ export async function runClientJob(
   });
 }
 
-/** Where the package lies, and how much it is. */
-function weigh(request: JobRequest, config: Config, storage: StorageConfig): Promise<Footprint> {
-  const { script, storageBackend } = request;
-  return footprint({
-    ...request,
-    isFolder: script !== undefined,
-    storage,
-    hasLegacyRoot: config.sharedStorageRoot !== undefined,
-    preferredBackend: storageBackend,
-  });
-}
-
-/** What a submission has from its begin to its end, over all attempts. */
-interface Undertaking {
-  request: JobRequest;
-  config: Config;
-  storage: StorageConfig;
-  weighing: Promise<Footprint>;
-  /** Absolute, empty folder into which results come over the channel. */
-  inbox: string;
-  /** When the program began, by `performance.now()`. */
-  began: number;
-  log: JobLog;
-  screen: Screen;
-  signal: AbortSignal;
-  hold: HoldJob;
-}
-
 /** Submits, follows, and comes back to the job, until it has ended or was left. */
 async function submitPatiently(undertaking: Undertaking): Promise<Summary | undefined> {
   const { request, config, weighing, inbox, log, screen, signal, hold } = undertaking;
@@ -115,7 +70,7 @@ async function submitPatiently(undertaking: Undertaking): Promise<Summary | unde
       screen,
       signal,
       async (connection, target) => {
-        const attempts = await plan(undertaking, target);
+        const attempts = await planFor(undertaking, target);
         const job = new ClientJob(undertaking, connection);
         const { pipe } = connection;
         try {
@@ -144,19 +99,6 @@ async function submitPatiently(undertaking: Undertaking): Promise<Summary | unde
     if (error instanceof Detached) return undefined;
     throw error;
   }
-}
-
-function plan({ request, config, storage }: Undertaking, target: Target): Promise<Attempt[]> {
-  return planSubmission({
-    packagePath: request.packagePath,
-    isFolder: request.script !== undefined,
-    storage,
-    legacyRoot: config.sharedStorageRoot,
-    workerBackends: target.backends,
-    preferredBackend: request.storageBackend,
-    userSubdir: request.userSubdir,
-    transfer: request.transfer,
-  });
 }
 
 /** The attempts of one job over one connection. */

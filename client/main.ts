@@ -12,13 +12,14 @@ import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./f
 import { examine, findingLine } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
 import { INTERRUPTED } from "./interrupt.ts";
-import { type JobRequest, runClientJob } from "./job.ts";
+import { runClientJob } from "./job.ts";
 import { WorkerLostError } from "./job_error.ts";
 import { addJobCommands } from "./job_commands.ts";
 import { jobExamples, type JobFlags, wishesOf, withJobOptions } from "./job_flags.ts";
 import { closeConnections, withWorker } from "./with_worker.ts";
 import { addPlanCommand, showPlan } from "./plan_command.ts";
 import { addStorageCommands } from "./storage_command.ts";
+import type { JobRequest } from "./undertaking.ts";
 import { addWorkersCommand } from "./workers_command.ts";
 import { suggestBackends, suggestionToml } from "./suggest.ts";
 import { screenFor } from "./screen.ts";
