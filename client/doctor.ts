@@ -1,96 +1,89 @@
-/** Checks a setup from end to end, step by step, and says of each step whether it works and what to do if not. */
+/** `doctor`: checks a setup from end to end, and says of each part whether it works and what to do if not. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import type { Check } from "../config/checkup.ts";
+import { reportChecks } from "../config/checkup_report.ts";
 import type { Config } from "../config/load.ts";
-import { sizeText } from "../config/progress.ts";
-import { errorText, UserError } from "../config/user_error.ts";
-import { deletePeer, signIn } from "../signaling/account.ts";
+import { examineSettings, type PermissionFlags, runtimeChecks } from "../config/setup_checks.ts";
+import { parseSession } from "../protocol/session_string.ts";
+import { iceChecks } from "../rtc/ice_checks.ts";
+import type { RoomKey } from "../signaling/account.ts";
+import { serverChecks } from "../signaling/server_checks.ts";
 import { StorageConfig } from "../storage/backend.ts";
-import { freeSpace } from "../storage/copy.ts";
-import type { WorkerInfo } from "./choose_worker.ts";
-import { enterRoom, listWorkers, type RoomFlags } from "./room.ts";
+import { backendChecks } from "../storage/backend_check.ts";
+import { backendLeftoverCheck, leftoverCheck } from "../storage/leftover_check.ts";
+import { packageSize } from "../storage/space.ts";
+import type { CommonFlags } from "./flags.ts";
+import { INBOX_PREFIX } from "./results.ts";
+import { loadLibrary } from "./with_worker.ts";
+import { workerChecks } from "./worker_checks.ts";
 
-/** One step's outcome. */
-export interface Finding {
-  /** What was looked at. */
-  what: string;
-  ok: boolean;
-  detail: string;
-  /** What to do about it. */
-  hint?: string;
+/** Flags of `doctor`. */
+export interface DoctorFlags extends CommonFlags {
+  workerId?: string;
+  sharedStorageRoot?: string;
+  /** Checks that there is room for this file. */
+  package?: string;
 }
 
-/** How a finding is shown. */
-export function findingLine({ what, ok, detail, hint }: Finding): string {
-  return `${ok ? "ok  " : "FAIL"}  ${what}: ${detail}${hint === undefined ? "" : `\n      ${hint}`}`;
+/** What the client does, as flags of `deno run`. */
+const PERMISSIONS: PermissionFlags = [
+  "--allow-read",
+  "--allow-write",
+  "--allow-net",
+  "--allow-env",
+  "--allow-sys=homedir,statfs,osRelease",
+  "--allow-ffi",
+];
+
+/** What was left so long ago, in milliseconds, is not in use any more: jobs are given three days. */
+const LEFT_MS = 3 * 24 * 3_600_000;
+/** The signaling server's part of the checks that wait for it, in milliseconds. */
+const SERVER_MS = 40_000;
+
+/** Runs all checks and shows what they find. Throws `ExitCode` when something does not work, `ConfigError`. */
+export async function doctor(flags: DoctorFlags): Promise<void> {
+  const room = roomOf(flags);
+  const packageBytes = await packageSize(flags.package);
+  const { config, check } = examineSettings(flags);
+  const checks = config ? configuredChecks(config, flags, room, packageBytes) : [];
+  await reportChecks([...runtimeChecks("sleap-rtc-client", PERMISSIONS), check, ...checks], flags);
 }
 
-/** Looks at configuration, storage, signaling server and, when a room is named, its workers. Never throws. */
-export async function* examine(
+function roomOf({ sessionString, roomId, token }: DoctorFlags): RoomKey | undefined {
+  if (sessionString !== undefined) return parseSession(sessionString);
+  return roomId === undefined || token === undefined ? undefined : { roomId, token };
+}
+
+function configuredChecks(
   config: Config,
-  flags: RoomFlags,
-  signal: AbortSignal,
-): AsyncGenerator<Finding> {
-  yield { what: "configuration", ok: true, detail: config.file ?? "no file, defaults and environment" };
-  yield* examineStorage(config);
-  const signaling = await attempt(`signaling server ${config.signalingHttp}`, async () => {
-    const { peerId } = await signIn(config.signalingHttp, signal);
-    await deletePeer(config.signalingHttp, peerId);
-    return "it answers";
-  });
-  yield signaling;
-  const hasRoom = flags.sessionString !== undefined || flags.roomId !== undefined;
-  if (signaling.ok && hasRoom) yield* examineRoom(config, flags, signal);
-}
-
-async function attempt(what: string, look: () => Promise<string>): Promise<Finding> {
-  try {
-    return { what, ok: true, detail: await look() };
-  } catch (error) {
-    const hint = error instanceof UserError ? error.hint : undefined;
-    return { what, ok: false, detail: errorText(error), ...(hint === undefined ? {} : { hint }) };
-  }
-}
-
-async function* examineStorage(config: Config): AsyncGenerator<Finding> {
+  flags: DoctorFlags,
+  room: RoomKey | undefined,
+  packageBytes: number | undefined,
+): Check[] {
+  const { signalingHttp, signalingWebsocket, relayOnly } = config;
   const storage = StorageConfig.fromConfig(config);
-  if (storage.listBackends().length === 0) {
-    yield {
-      what: "storage",
-      ok: true,
-      detail: "no backend is configured: packages go over the data channel",
-    };
-  }
-  for (const name of storage.listBackends()) {
-    const backend = storage.getBackend(name);
-    const { basePath } = backend;
-    if (await backend.isThere()) {
-      yield await attempt(`storage backend ${name}`, async () => {
-        return `${basePath} is there, ${sizeText(await freeSpace(basePath))} free`;
-      });
-    } else {
-      const hint = "is it mounted? see `config show` for where the path comes from";
-      yield { what: `storage backend ${name}`, ok: false, detail: `${basePath} is not there`, hint };
-    }
-  }
-}
-
-async function* examineRoom(config: Config, flags: RoomFlags, signal: AbortSignal): AsyncGenerator<Finding> {
-  let workers: WorkerInfo[] = [];
-  yield await attempt("room", async () => {
-    const { signaling, worker } = await enterRoom(config, flags, signal);
-    try {
-      const all = await listWorkers(signaling);
-      workers = worker === undefined ? all : all.filter(({ peerId }) => peerId === worker);
-    } finally {
-      signaling.close();
-      await deletePeer(config.signalingHttp, signaling.peerId);
-    }
-    if (workers.length > 0) return `${workers.length} workers`;
-    throw new UserError("no worker is there", { hint: "start one, or ask for its present session string" });
-  });
-  const ours = StorageConfig.fromConfig(config).listBackends();
-  for (const { peerId, backends, status } of workers) {
-    const common = ours.filter((name) => backends?.includes(name));
-    const storage = common.length > 0 ? `storage in common: ${common.join(", ")}` : "no storage in common";
-    yield { what: `worker ${peerId}`, ok: true, detail: `${status}, ${storage}` };
-  }
+  const backends = storage.listBackends().map((name) => storage.getBackend(name));
+  const { userSubdir, outputDir = Deno.cwd() } = config.client;
+  const { checks: ofServer, facts } = serverChecks({ signalingHttp, signalingWebsocket, room });
+  const loading = loadLibrary();
+  // Its check tells why it could not be loaded.
+  loading.catch(() => {});
+  const servers = facts.iceServers.then((told) => [...config.iceServers, ...told]);
+  return [
+    ...backendChecks(backends, { role: "client", userSubdir, packageBytes }),
+    ...ofServer,
+    ...iceChecks({ loading, servers, serversMs: SERVER_MS, relayOnly }),
+    ...(room ? workerChecks(config, flags, facts.isOpen, SERVER_MS) : []),
+    ...backends.filter(({ isObjectStore }) => !isObjectStore).map(backendLeftoverCheck),
+    leftoverCheck(
+      `leftovers in ${outputDir}`,
+      [outputDir, join(homedir(), ".sleap-rtc")].map((folder) => ({
+        folder,
+        prefixes: [INBOX_PREFIX, ".sleap-rtc-package-"],
+        olderThanMs: LEFT_MS,
+      })),
+      "unless a job of this machine still runs, remove them",
+    ),
+  ];
 }

@@ -9,7 +9,7 @@ import type { PackageType } from "../protocol/message.ts";
 import { makePackage } from "./bare_labels.ts";
 import { addConfigCommands } from "./config_command.ts";
 import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
-import { examine, findingLine } from "./doctor.ts";
+import type { DoctorFlags } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
 import { INTERRUPTED } from "./interrupt.ts";
 import { runClientJob } from "./job.ts";
@@ -43,8 +43,12 @@ SLEAP_RTC_ENV and SHARED_STORAGE_ROOT win over the file.`;
 
 const DOCTOR_EXAMPLES = `
 Examples:
-  sleap-rtc-client doctor
-  sleap-rtc-client doctor --session-string sleap-session:eyJy...`;
+  What can be checked on this machine:
+    sleap-rtc-client doctor
+  Also the way to a worker, whether it sees the same storage, and whether there is room for a package:
+    sleap-rtc-client doctor --session-string sleap-session:eyJy... --package training.zip
+
+Ends with exit code 0 when nothing failed (warnings do not count), 1 otherwise.`;
 
 const SUGGEST_EXAMPLES = `
 Examples:
@@ -145,18 +149,14 @@ async function submitPackage(
   return hasEnded ? "ended" : "left";
 }
 
-async function showFindings(flags: CommonFlags): Promise<void> {
+async function examine(flags: DoctorFlags): Promise<void> {
   if (flags.roomId !== undefined || flags.token !== undefined || flags.sessionString !== undefined) {
     checkRoom(flags);
   }
-  await configureLog(flags);
-  const config = loadConfig(flags);
-  let ok = true;
-  for await (const finding of examine(config, flags, AbortSignal.timeout(config.connectionTimeout * 4000))) {
-    console.log(flags.json ? JSON.stringify({ event: "finding", ...finding }) : findingLine(finding));
-    ok &&= finding.ok;
-  }
-  if (!ok) throw new ExitCode(1);
+  // Log lines would come between the findings.
+  if (flags.verbose) await configureLog(flags);
+  const { doctor } = await import("./doctor.ts");
+  await doctor(flags);
 }
 
 /** Prints the sections for what is proven to be the same storage; exit code 1 when nothing is. */
@@ -187,7 +187,11 @@ function createCommand(): Command {
   const doctor = program.command("doctor").description(
     "Check the setup: settings, storage, server, workers.",
   );
-  withRoomOptions(doctor).addHelpText("after", DOCTOR_EXAMPLES).action(showFindings);
+  withRoomOptions(doctor)
+    .option("--worker-id <id>", "this worker of the room")
+    .option("--shared-storage-root <folder>", "one shared folder, the backend `default`")
+    .option("--package <file>", "is there room for this package? (default: for one of 7 GB)")
+    .addHelpText("after", DOCTOR_EXAMPLES).action(examine);
   addJobCommands(program);
   addStorageCommands(program);
   const config = addConfigCommands(program);

@@ -32,10 +32,16 @@ export function closeConnections(): void {
   endLibrary();
 }
 
+/** The native library, which {@link closeConnections} ends. */
+export async function loadLibrary(): Promise<typeof import("../rtc/peer.ts")> {
+  const module = await import("../rtc/peer.ts");
+  endLibrary = module.closeLibrary;
+  return module;
+}
+
 /** What speaks WebRTC, and the native library with it, are loaded only by the commands that connect. */
 async function loadConnections(): Promise<typeof import("./connect.ts")> {
-  const [{ closeLibrary }, module] = await Promise.all([import("../rtc/peer.ts"), import("./connect.ts")]);
-  endLibrary = closeLibrary;
+  const [module] = await Promise.all([import("./connect.ts"), loadLibrary()]);
   return module;
 }
 

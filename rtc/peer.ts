@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import {
   cleanup,
   type DataChannel,
+  getLibraryVersion,
   type IceServer as NativeIceServer,
   PeerConnection,
 } from "node-datachannel";
@@ -293,6 +294,11 @@ export class Peer {
     return !this.#isOpen && (ice === "connected" || ice === "completed") &&
       this.#native.state() === "connecting";
   }
+}
+
+/** Name and version of the native library. */
+export function libraryVersion(): string {
+  return `libdatachannel ${getLibraryVersion()}`;
 }
 
 /** Frees the native library's threads; the last call of a program that made peers. */

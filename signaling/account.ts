@@ -26,10 +26,10 @@ export interface RoomKey {
   token: string;
 }
 
-/** Base of the HTTP API: a bare host gets the default port, as in the Python programs (PROTOCOL.md section 19). */
-export function httpRoot(base: string): string {
+/** Address of a path of the HTTP API; a bare host gets the default port, as in the Python programs (PROTOCOL.md section 19). */
+export function apiUrl(base: string, path: string): string {
   const root = base.replace(/\/+$/, "");
-  return /\/\/.*:/.test(root) ? root : `${root}:8001`;
+  return `${/\/\/.*:/.test(root) ? root : `${root}:8001`}${path}`;
 }
 
 /** `fetch` tells of TLS in the cause only. */
@@ -44,7 +44,7 @@ async function post<Schema extends z.ZodType>(
   schema: Schema,
   options: { headers?: Record<string, string>; body?: string; signal: AbortSignal },
 ): Promise<z.infer<Schema>> {
-  const url = `${httpRoot(base)}${path}`;
+  const url = apiUrl(base, path);
   let response: Response;
   try {
     response = await fetch(url, { method: "POST", ...options });

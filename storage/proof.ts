@@ -8,6 +8,9 @@ const SAMPLES = 16;
 /** File systems keep times to two seconds at worst (FAT, some SMB servers). */
 const TIME_TOLERANCE_MS = 2_000;
 
+/** Begin of the name of a nonce file. */
+export const NONCE_PREFIX = ".sleap-rtc-nonce-";
+
 /** A challenge, and the nonce that answers it. */
 export interface IssuedChallenge {
   challenge: Challenge;
@@ -77,7 +80,7 @@ export async function issueChallenge(path: string): Promise<IssuedChallenge> {
 }
 
 async function writeNonce(folder: string): Promise<{ name: string; content: string } | undefined> {
-  const name = `.sleap-rtc-nonce-${randomBytes(16).toString("hex")}`;
+  const name = `${NONCE_PREFIX}${randomBytes(16).toString("hex")}`;
   const content = randomBytes(32).toString("hex");
   try {
     await Deno.writeTextFile(join(folder, name), content, { createNew: true });

@@ -1,10 +1,13 @@
 /** Room on a file system: how much there is, how much a package needs, and what it is to run out of it. */
 import { statfs } from "node:fs";
 import { promisify } from "node:util";
-import { UserError } from "../config/user_error.ts";
+import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 
 /** Free space asked for, as a multiple of the file's size: room for what is extracted from it. */
 const SPACE_FACTOR = 1.2;
+
+/** Size of a package where none is given, in bytes: most have 5 to 9 GB. */
+export const TYPICAL_PACKAGE = 7e9;
 
 function gib(bytes: number): string {
   return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
@@ -49,8 +52,23 @@ export async function freeSpace(folder: string): Promise<number> {
   return stats.bavail * stats.bsize;
 }
 
+/** Bytes that have to be free for a package of so many bytes. */
+export function spaceNeeded(bytes: number): number {
+  return bytes * SPACE_FACTOR;
+}
+
 /** Throws {@link InsufficientSpaceError} unless 120 % of `bytes` are free in an existing folder. */
 export async function requireSpace(folder: string, bytes: number): Promise<void> {
-  const [needed, free] = [bytes * SPACE_FACTOR, await freeSpace(folder)];
+  const [needed, free] = [spaceNeeded(bytes), await freeSpace(folder)];
   if (free < needed) throw new InsufficientSpaceError(folder, needed, free);
+}
+
+/** Bytes of a package that is to have room; undefined without one. Throws {@link ConfigError}. */
+export async function packageSize(path: string | undefined): Promise<number | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return (await Deno.stat(path)).size;
+  } catch (error) {
+    throw new ConfigError(`cannot read the package ${path}: ${errorText(error)}`, { cause: error });
+  }
 }

@@ -3,7 +3,7 @@ import { delimiter, isAbsolute, join, resolve } from "node:path";
 
 /** Properties of section 5.1 of PROTOCOL.md that describe the machine; without a GPU as the Python worker has them. */
 export async function hostProperties(): Promise<Record<string, unknown>> {
-  const gpu = await queryGpu();
+  const [gpu] = await queryGpus();
   return {
     gpu_memory_mb: gpu?.memoryMb ?? 0,
     gpu_model: gpu?.model ?? "CPU",
@@ -37,13 +37,22 @@ async function querySmi(fields: string): Promise<string[]> {
   }
 }
 
-/** The first GPU that `nvidia-smi` tells of; memory in MiB. */
-async function queryGpu(): Promise<{ model: string; memoryMb: number; driver: string } | undefined> {
-  const [first = ""] = await querySmi("name,memory.total,driver_version");
-  const [model, memory, driver] = first.split(",");
-  const memoryMb = Number(memory);
-  if (!model || !Number.isFinite(memoryMb)) return undefined;
-  return { model: model.trim(), memoryMb, driver: `driver ${driver?.trim() ?? "unknown"}` };
+/** A GPU as `nvidia-smi` tells of it; memory in MiB. */
+export interface Gpu {
+  model: string;
+  memoryMb: number;
+  freeMb: number;
+  driver: string;
+}
+
+/** All GPUs that `nvidia-smi` tells of; none without it. */
+export async function queryGpus(): Promise<Gpu[]> {
+  return (await querySmi("name,memory.total,driver_version,memory.free")).flatMap((line): Gpu[] => {
+    const [model = "", memory, driver, free] = line.split(",");
+    const [memoryMb, freeMb] = [Number(memory), Number(free)];
+    if (model === "" || !Number.isFinite(memoryMb)) return [];
+    return [{ model: model.trim(), memoryMb, freeMb, driver: `driver ${driver?.trim() ?? "unknown"}` }];
+  });
 }
 
 /** Absolute path of a program, looked up on PATH when it has no folder; undefined when it is not there. */

@@ -8,12 +8,13 @@ import { createProgram, runProgram } from "../config/program.ts";
 import { ConfigError } from "../config/user_error.ts";
 import { removeForsaken } from "../storage/incoming.ts";
 import { removeForsakenFolders } from "../storage/own_folder.ts";
+import type { DoctorFlags } from "./doctor.ts";
 import type { EngineSettings } from "./engine_messages.ts";
-import { type JobSandbox, makeJobSandbox, SANDBOX_PREFIX } from "./bubblewrap.ts";
-import { findProgram, hostProperties, listGpus } from "./host.ts";
+import { type JobSandbox, SANDBOX_PREFIX } from "./bubblewrap.ts";
+import { hostProperties, listGpus } from "./host.ts";
+import { jobEnvironment, jobSandbox, resolveCommand } from "./job_programs.ts";
 import { killMarked, launchEngine, type Registered } from "./launch.ts";
 import { recoverJobs } from "./recover.ts";
-import { jobPrograms, storageFolders } from "./permissions.ts";
 import { reportSandbox } from "./sandbox_check.ts";
 import { leaveScratch, makeLasting, makeScratch } from "./scratch.ts";
 import { splitPaths, withinLimits } from "./storage_access.ts";
@@ -41,10 +42,19 @@ const EXAMPLES = `  A worker in a new room; it prints the session string that cl
   No storage outside one folder, whatever the configuration says:
     sleap-rtc-worker --allow-read=/mnt/vast --allow-write=/mnt/vast
   Whether the sandbox holds on this machine:
-    sleap-rtc-worker --check-sandbox`;
+    sleap-rtc-worker --check-sandbox
+  Whether this machine can be a worker, and what is missing:
+    sleap-rtc-worker doctor`;
+
+const DOCTOR_EXAMPLES = `
+Examples:
+  sleap-rtc-worker doctor
+  sleap-rtc-worker doctor --config worker.toml --scratch /scratch/sleap --package training.zip
+
+Ends with exit code 0 when nothing failed (warnings do not count), 1 otherwise.`;
 
 function createCommand(): Command {
-  return createProgram(
+  const program = createProgram(
     "sleap-rtc-worker",
     "Runs SLEAP training packages for clients.",
     EXAMPLES,
@@ -67,6 +77,21 @@ function createCommand(): Command {
     .option("--verbose", "log more")
     .option("--json", "log as JSON lines; the session as one JSON line on stdout")
     .action(serve);
+  program.command("doctor")
+    .description(
+      "Check the setup: storage, server, network, trainer, GPU, scratch folder; takes the options above.",
+    )
+    .option("--package <file>", "is there room for this package? (default: for one of 7 GB)")
+    .addHelpText("after", DOCTOR_EXAMPLES)
+    .action((_flags: unknown, command: Command) => examine(command.optsWithGlobals<DoctorFlags>()));
+  return program;
+}
+
+async function examine(flags: DoctorFlags): Promise<void> {
+  if (flags.verbose) await configureLog(flags);
+  checkRoom(flags);
+  const { doctor } = await import("./doctor.ts");
+  await doctor(flags);
 }
 
 async function serve(flags: Flags): Promise<void> {
@@ -103,48 +128,10 @@ async function serve(flags: Flags): Promise<void> {
   }
 }
 
-/** The commands with their programs found, so that the sandbox can name them. */
-async function resolveCommand(command: readonly string[], name: string): Promise<string[]> {
-  const [program = "", ...rest] = command;
-  const path = await findProgram(program, Deno.cwd());
-  if (path === undefined) logger.warn(`"${program}" is not installed: ${name} jobs will fail`);
-  return [path ?? program, ...rest];
-}
-
-/** What job programs run in; undefined when nothing is configured. Throws {@link ConfigError}: never silently without. */
-async function jobSandbox(
-  { sandbox, sandboxNetwork: network, sandboxRead: read }: Config["worker"],
-  settings: EngineSettings,
-): Promise<JobSandbox | undefined> {
-  if (sandbox === "none") return undefined;
-  const bwrap = await findProgram("bwrap", Deno.cwd());
-  if (bwrap === undefined) {
-    throw new ConfigError('[worker] sandbox is "bwrap", but bubblewrap is not installed', {
-      hint: 'install it (on Debian: apt-get install bubblewrap), or set sandbox = "none"',
-    });
-  }
-  const { scratch, jobEnvironment: environment } = settings;
-  const roots = [...storageFolders(settings), scratch, settings.incoming];
-  return await makeJobSandbox({
-    bwrap,
-    network,
-    read,
-    programs: jobPrograms(settings),
-    environment,
-    roots,
-    scratch,
-  });
-}
-
-function jobEnvironment(names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(names.flatMap((name) => {
-    const value = Deno.env.get(name);
-    if (value !== undefined && /^(LD_|DYLD_)/.test(name)) {
-      logger.warn(`${name} is not passed to jobs: the sandbox refuses variables of the dynamic linker`);
-      return [];
-    }
-    return value === undefined ? [] : [[name, value]];
-  }));
+/** Throws {@link ConfigError} for half of a room's name. */
+function checkRoom({ roomId, token }: Flags): void {
+  if ((roomId === undefined) === (token === undefined)) return;
+  throw new ConfigError("--room-id and --token belong together; give both, or neither to make a new room");
 }
 
 async function engineSettings(
@@ -152,9 +139,7 @@ async function engineSettings(
   config: Config,
   folders: Pick<EngineSettings, "scratch" | "incoming" | "jobs">,
 ): Promise<EngineSettings> {
-  if ((flags.roomId === undefined) !== (flags.token === undefined)) {
-    throw new ConfigError("--room-id and --token belong together; give both, or neither to make a new room");
-  }
+  checkRoom(flags);
   const gpus = await listGpus();
   const log = { verbose: flags.verbose ?? false, json: flags.json ?? false };
   return {

@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isS3Path } from "../config/schema.ts";
 import { EMBEDDED_ADDON } from "../rtc/addon.ts";
-import { httpRoot } from "../signaling/account.ts";
+import { apiUrl } from "../signaling/account.ts";
 import type { EngineSettings } from "./engine_messages.ts";
 
 /** One kind of Deno permission: all of it, or what it is narrowed to. */
@@ -52,17 +52,21 @@ function hostOf(url: string): string {
 export function signalingHosts(
   { signalingHttp, signalingWebsocket }: Pick<EngineSettings, "signalingHttp" | "signalingWebsocket">,
 ): string[] {
-  return [hostOf(httpRoot(signalingHttp)), hostOf(signalingWebsocket)];
+  return [hostOf(apiUrl(signalingHttp, "/")), hostOf(signalingWebsocket)];
 }
 
 /** Folders of this machine that the settings name as storage. */
-export function storageFolders({ storage, legacyRoot }: EngineSettings): string[] {
+export function storageFolders(
+  { storage, legacyRoot }: Pick<EngineSettings, "storage" | "legacyRoot">,
+): string[] {
   const bases = storage.map(({ basePath }) => basePath).filter((path) => !isS3Path(path));
   return legacyRoot === undefined ? bases : [...bases, legacyRoot];
 }
 
 /** Absolute paths of the job programs that are installed. */
-export function jobPrograms({ trainCommand, trackCommand }: EngineSettings): string[] {
+export function jobPrograms(
+  { trainCommand, trackCommand }: Pick<EngineSettings, "trainCommand" | "trackCommand">,
+): string[] {
   const programs = [trainCommand[0], trackCommand[0]];
   return [...new Set(programs.filter((path): path is string => path !== undefined && isAbsolute(path)))];
 }

@@ -24,7 +24,10 @@ export function splitPaths(text: string, before: readonly string[] = []): string
  * The settings without the storage that this worker may not both read and write, by its own options or by the
  * permissions that its process has: results are written beside what was read. The log says what would allow it.
  */
-export async function withinLimits(settings: EngineSettings, limits: FolderLimits): Promise<EngineSettings> {
+export async function withinLimits<Settings extends Pick<EngineSettings, "storage" | "legacyRoot">>(
+  settings: Settings,
+  limits: FolderLimits,
+): Promise<Settings> {
   const roots = {
     read: await limitRoots(limits.allowRead),
     write: await limitRoots(limits.allowWrite),
