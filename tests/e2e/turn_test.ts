@@ -1,50 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { PackageOptions } from "../../examples/make_package.ts";
-import { type ClientRun, LabProcess, type WorkerHandle } from "../../scripts/local_lab.ts";
+import type { ClientRun, WorkerHandle } from "../../scripts/local_lab.ts";
 import { modelIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
-import { type Namespace, type Star, whyNoNamespaces, withNamespaces } from "./namespaces.ts";
+import { type Star, whyNoNamespaces, withNamespaces } from "./namespaces.ts";
+import { TURN_PASSWORD, TURN_PORT, TURN_USER, withTurn } from "./turn.ts";
 
 const MISSING = await whyNoNamespaces(["turnserver"]);
 const SKIPPED = MISSING === undefined ? "" : ` (skipped: ${MISSING})`;
-
-const PORT = 3478;
-const [USER, PASSWORD] = ["lab", "turn-password"];
-
-/** Runs a TURN server in a namespace, at its address, until `use` is done. */
-async function withTurn(
-  { address, prefix }: Namespace,
-  folder: string,
-  use: () => Promise<void>,
-): Promise<void> {
-  const server = new LabProcess([
-    "turnserver",
-    "-n",
-    `--listening-ip=${address}`,
-    `--listening-port=${PORT}`,
-    `--relay-ip=${address}`,
-    "--min-port=49152",
-    "--max-port=49999",
-    "--lt-cred-mech",
-    "--realm=lab.example",
-    `--user=${USER}:${PASSWORD}`,
-    "--no-cli",
-    "--no-tcp",
-    "--no-tls",
-    "--no-dtls",
-    "--no-tcp-relay",
-    "--no-multicast-peers",
-    `--userdb=${join(folder, "turn.sqlite")}`,
-    `--pidfile=${join(folder, "turn.pid")}`,
-    "--log-file=stdout",
-  ], { prefix });
-  try {
-    await server.line(/Total General servers/);
-    await use();
-  } finally {
-    await server.stop();
-  }
-}
 
 /** Longer than the second after which the way is logged. */
 const LONG_ENOUGH: PackageOptions = { config: { epoch_delay_s: 0.3 } };
@@ -61,8 +24,8 @@ function withTurnLab(
 ): Promise<void> {
   return withNamespaces(["client", "worker"], { forwards }, (star) => {
     const { address, prefix } = star.middle;
-    const turn = ["--ice-server", `turn:${address}:${PORT}`, "--ice-username", USER];
-    const env = { SLEAP_RTC_ICE_CREDENTIAL: PASSWORD };
+    const turn = ["--ice-server", `turn:${address}:${TURN_PORT}`, "--ice-username", TURN_USER];
+    const env = { SLEAP_RTC_ICE_CREDENTIAL: TURN_PASSWORD };
     return withLab((lab) => test({ ...lab, star }), ["--host", address, ...turn, ...args], { prefix, env });
   });
 }
@@ -91,7 +54,7 @@ async function train(
   const run = await test.lab.runClient(config, [...command, ...args], {
     prefix: test.star.leaves.client.prefix,
   });
-  assert.doesNotMatch(run.stderr, new RegExp(PASSWORD), "passwords are not for the log");
+  assert.doesNotMatch(run.stderr, new RegExp(TURN_PASSWORD), "passwords are not for the log");
   return run;
 }
 
