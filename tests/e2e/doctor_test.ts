@@ -124,3 +124,29 @@ Deno.test("doctor: Ctrl-C ends it with the shell's exit code, and leaves no file
     assert.equal(await process.stop(), 130, process.output);
     assert.deepEqual(await namesIn(storage), []);
   }));
+
+const hasScript = Deno.build.os === "linux" &&
+  await new Deno.Command("script", { args: ["--version"] }).output().then(
+    ({ success }) => success,
+    () => false,
+  );
+
+Deno.test({
+  name: `doctor: on a terminal it is seen what is looked at${
+    hasScript ? "" : " (skipped: needs script of util-linux)"
+  }`,
+  ignore: !hasScript,
+  fn: () =>
+    withTempDir(async (dir) => {
+      const config = join(dir, "c.toml");
+      await Deno.writeTextFile(config, "");
+      const command = [...fromSource("client/main.ts"), "doctor", "--config", config].join(" ");
+      const process = new LabProcess(["script", "-qec", command, "/dev/null"], { env: NOWHERE, cwd: dir });
+      assert.equal(await process.exited(), 1);
+      const text = process.stdout.join("\n");
+      // deno-lint-ignore no-control-regex -- what clears a terminal's line is what is looked for
+      assert.match(text, /\r\x1b\[K… {5}looking at .*signaling server/);
+      // deno-lint-ignore no-control-regex -- as above
+      assert.match(text, /\r\x1b\[Kok {4}runtime: /);
+    }),
+});
