@@ -7,19 +7,22 @@ import { checkLabels } from "./bare_labels.ts";
 /** The script that makes a folder a package. */
 const SCRIPTS: Readonly<Record<PackageType, string>> = { train: "train-script.sh", track: "track-script.sh" };
 
+/** Where a package lies, absolute. Throws {@link ConfigError} for what can be none at first sight. */
+export async function locatePackage(path: string): Promise<{ path: string; isFolder: boolean }> {
+  const info = await Deno.stat(path).catch((error: unknown) => {
+    throw new ConfigError(`cannot read the package ${path}: ${errorText(error)}`, { cause: error });
+  });
+  if (!info.isDirectory) await checkArchive(path);
+  return { path: resolve(path), isFolder: info.isDirectory };
+}
+
 /** The package's absolute path, and whether it is a folder. Throws {@link ConfigError} for what is no package. */
 export async function checkPackage(
   path: string,
   kind: PackageType,
 ): Promise<{ packagePath: string; script: string | undefined }> {
-  const info = await Deno.stat(path).catch((error: unknown) => {
-    throw new ConfigError(`cannot read the package ${path}: ${errorText(error)}`, { cause: error });
-  });
-  const packagePath = resolve(path);
-  if (!info.isDirectory) {
-    await checkArchive(path);
-    return { packagePath, script: undefined };
-  }
+  const { path: packagePath, isFolder } = await locatePackage(path);
+  if (!isFolder) return { packagePath, script: undefined };
   const script = await findScript(packagePath, kind);
   if (script !== undefined) return { packagePath, script };
   throw new ConfigError(

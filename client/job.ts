@@ -14,6 +14,7 @@ import type { HoldJob } from "./interrupt.ts";
 import { JobLog } from "./job_log.ts";
 import { stopEarly } from "./talk.ts";
 import { type Attempt, checkWishes } from "./plan.ts";
+import { preflightOnWorker } from "./preflight/preflight.ts";
 import { firstFolder, withInbox } from "./results.ts";
 import type { ChoiceFlags, RoomFlags } from "./room.ts";
 import { untilBegun } from "./resubmit.ts";
@@ -71,6 +72,9 @@ async function submitPatiently(undertaking: Undertaking): Promise<Summary | unde
       signal,
       async (connection, target) => {
         const attempts = await planFor(undertaking, target);
+        const { questions } = request;
+        const isSent = attempts[0]?.method === "rtc";
+        if (questions) await preflightOnWorker(connection, questions, isSent, screen, signal);
         const job = new ClientJob(undertaking, connection);
         const { pipe } = connection;
         try {

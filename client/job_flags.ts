@@ -20,6 +20,7 @@ export interface JobFlags extends CommonFlags, ChoiceFlags {
   transfer?: Transfer;
   outputDir?: string;
   detach?: boolean;
+  preflight?: boolean;
   dryRun?: boolean;
 }
 
@@ -35,6 +36,7 @@ export function withJobOptions(command: Command): Command {
   return withWishOptions(command)
     .option("--output-dir <folder>", "where results go (default: the folder that holds the package)")
     .option("--detach", "leave when the job has begun; `attach` comes back to it")
+    .option("--no-preflight", "do not look into the package first, see `check`")
     .option(
       "--wait <duration>",
       "wait so long for a free worker: 2h, 30m; 0 for not at all (default: 24h)",

@@ -7,8 +7,9 @@ import { createProgram, ExitCode, runProgram } from "../config/program.ts";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
 import { makePackage } from "./bare_labels.ts";
+import { addCheckCommand } from "./check_command.ts";
 import { addConfigCommands } from "./config_command.ts";
-import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
+import { checkRoom, interruptible, withRoomOptions } from "./flags.ts";
 import type { DoctorFlags } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
 import { INTERRUPTED } from "./interrupt.ts";
@@ -16,6 +17,7 @@ import { runClientJob } from "./job.ts";
 import { WorkerLostError } from "./job_error.ts";
 import { addJobCommands } from "./job_commands.ts";
 import { jobExamples, type JobFlags, wishesOf, withJobOptions } from "./job_flags.ts";
+import { preflight } from "./preflight/preflight.ts";
 import { closeConnections, withWorker } from "./with_worker.ts";
 import { addPlanCommand, showPlan } from "./plan_command.ts";
 import { addStorageCommands } from "./storage_command.ts";
@@ -127,11 +129,15 @@ async function submitPackage(
   const screen = screenFor(flags);
   for (const text of config.notices) screen.show({ event: "info", text });
   const isLeft = await interruptible(screen, "a job that has begun is cancelled", async (signal, hold) => {
+    const { packagePath: path, script, kind } = job;
+    const given = { path, isFolder: script !== undefined, kind };
+    const questions = flags.preflight === false ? undefined : await preflight(given, screen, signal);
     const summary = await runClientJob(
       {
         ...flags,
         ...job,
         ...wishesOf(flags, config.client),
+        questions,
       },
       config,
       screen,
@@ -192,6 +198,7 @@ function createCommand(): Command {
     .option("--shared-storage-root <folder>", "one shared folder, the backend `default`")
     .option("--package <file>", "is there room for this package? (default: for one of 7 GB)")
     .addHelpText("after", DOCTOR_EXAMPLES).action(examine);
+  addCheckCommand(program);
   addJobCommands(program);
   addStorageCommands(program);
   const config = addConfigCommands(program);

@@ -1,6 +1,7 @@
 import manifest from "../deno.json" with { type: "json" };
 import { JOBS } from "./jobs.ts";
 import { LINK } from "./link.ts";
+import { PREFLIGHT } from "./preflight.ts";
 import { SAME_STORAGE } from "./storage_proof.ts";
 import type { Extension } from "./signaling.ts";
 
@@ -11,7 +12,7 @@ export const VERSION: string = manifest.version;
 export const ROOM_PROOF = "room-proof";
 
 /** What this program's peers tell each other in offer and answer; see `extensionSchema`. */
-export const EXTENSION: Extension = { version: VERSION, features: [SAME_STORAGE, LINK, JOBS] };
+export const EXTENSION: Extension = { version: VERSION, features: [SAME_STORAGE, LINK, JOBS, PREFLIGHT] };
 
 /** {@link EXTENSION} of a peer that has a room secret, or none; of the secret itself it tells nothing. */
 export function extensionWith(roomSecret: string | undefined): Extension {

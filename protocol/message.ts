@@ -63,6 +63,8 @@ export type Message =
   | { type: "JOB_STOP" | "JOB_CANCEL" | "JOB_UNKNOWN"; id: string }
   /** Ours: what was said of a job, by number; the text is a message of its own. */
   | { type: "JOB_EVENT"; seq: number; text: string }
+  /** Ours: JSON of what `protocol/preflight.ts` has schemas for. */
+  | { type: "PREFLIGHT" | "PREFLIGHT_REPORT"; json: string }
   | { type: "PATH_VALIDATED"; what: string }
   | { type: "BACKEND_NOT_AVAILABLE"; name: string }
   | { type: "PATH_ERROR"; text: string }
@@ -170,6 +172,8 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ["JOB_CANCEL", (id) => ({ type: "JOB_CANCEL", id })],
   ["JOB_UNKNOWN", (id) => ({ type: "JOB_UNKNOWN", id })],
   ["JOB_EVENT", parseJobEvent],
+  ["PREFLIGHT", (json) => ({ type: "PREFLIGHT", json })],
+  ["PREFLIGHT_REPORT", (json) => ({ type: "PREFLIGHT_REPORT", json })],
   ["PATH_VALIDATED", (what) => ({ type: "PATH_VALIDATED", what })],
   ["BACKEND_NOT_AVAILABLE", (name) => ({ type: "BACKEND_NOT_AVAILABLE", name })],
   ["PATH_ERROR", (text) => ({ type: "PATH_ERROR", text })],
@@ -270,6 +274,8 @@ function argumentsOf(
     case "JOB_ATTACH":
     case "JOB_STATE":
     case "JOBS":
+    case "PREFLIGHT":
+    case "PREFLIGHT_REPORT":
     case "FILES_OFFER":
     case "FILES_LIST":
     case "FILES_READY":

@@ -30,7 +30,7 @@ export const PROGRAMS: readonly Program[] = [
       "--allow-sys=homedir,statfs,osRelease",
       "--allow-ffi",
     ],
-    workers: [],
+    workers: ["client/preflight/labels_worker.ts"],
     hasAddon: true,
   },
   {

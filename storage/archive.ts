@@ -7,6 +7,7 @@ import {
   type ArchiveLimits,
   type ArchivePlan,
   checkEntries,
+  checkProportions,
 } from "./archive_check.ts";
 import { EntryReader, release, SPARE } from "./archive_entry.ts";
 import {
@@ -68,7 +69,8 @@ export async function extractArchive(
   });
   try {
     const plan = await checkEntries(reader.getEntriesGenerator(), zip.size, limits);
-    await checkSize(plan, zip.size, folder, limits);
+    await checkRoom(plan, folder);
+    checkProportions(plan, zip.size, limits);
     await unpack(plan, new EntryReader(zip.file), folder, signal);
   } catch (error) {
     signal.throwIfAborted();
@@ -87,18 +89,9 @@ function isDenied(error: unknown): boolean {
   return error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable;
 }
 
-async function checkSize(
-  { bytes }: ArchivePlan,
-  size: number,
-  folder: string,
-  limits: ArchiveLimits,
-): Promise<void> {
+async function checkRoom({ bytes }: ArchivePlan, folder: string): Promise<void> {
   const free = await freeSpace(folder);
   if (bytes > free) throw new InsufficientSpaceError(folder, bytes, free);
-  if (bytes > limits.bytes) throw new Error(`it unpacks to ${bytes} bytes; at most ${limits.bytes}`);
-  if (bytes > limits.ratioFrom && bytes > size * limits.ratio) {
-    throw new Error(`its ${size} bytes unpack to ${bytes}, over ${limits.ratio} times as many`);
-  }
 }
 
 /** Reads from front to back; small files are written meanwhile. */

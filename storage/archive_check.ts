@@ -90,6 +90,14 @@ export async function checkEntries(
   return plan;
 }
 
+/** Throws for an archive of `size` bytes that unpacks to more than it may. */
+export function checkProportions({ bytes }: ArchivePlan, size: number, limits: ArchiveLimits): void {
+  if (bytes > limits.bytes) throw new Error(`it unpacks to ${bytes} bytes; at most ${limits.bytes}`);
+  if (bytes > limits.ratioFrom && bytes > size * limits.ratio) {
+    throw new Error(`its ${size} bytes unpack to ${bytes}, over ${limits.ratio} times as many`);
+  }
+}
+
 /** Throws unless a file that begins at `start` ends before the next entry. */
 export function checkPlace({ name, packedSize, limit }: ArchiveFile, start: number): void {
   if (start + packedSize <= limit) return;

@@ -44,7 +44,7 @@ export class EntryReader {
 
   /** A small file's bytes. Throws for what is not as the archive says. */
   async whole(file: ArchiveFile): Promise<Uint8Array> {
-    const packed = await this.#view(await this.#begin(file), file.packedSize);
+    const packed = await this.#view(await this.begin(file), file.packedSize);
     const bytes = file.method === "stored" ? packed.slice() : inflateRawSync(packed, {
       chunkSize: Math.max(64, file.size + SPARE),
       maxOutputLength: Math.max(1, file.size),
@@ -95,7 +95,7 @@ export class EntryReader {
   }
 
   async *#pieces(file: ArchiveFile): AsyncGenerator<Uint8Array> {
-    const start = await this.#begin(file);
+    const start = await this.begin(file);
     const end = start + file.packedSize;
     for (let at = start; at < end; at += PIECE) {
       const buffer = this.#buffers[this.#turn++ % this.#buffers.length]!;
@@ -103,8 +103,8 @@ export class EntryReader {
     }
   }
 
-  /** Where a file's bytes begin. */
-  async #begin(file: ArchiveFile): Promise<number> {
+  /** Where a file's bytes begin in the archive. Throws for what is not as the archive says. */
+  async begin(file: ArchiveFile): Promise<number> {
     const header = await this.#view(file.offset, LOCAL_HEADER_BYTES);
     const fields = new DataView(header.buffer, header.byteOffset, header.length);
     if (fields.getUint32(0, true) !== LOCAL_HEADER) {

@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 
 /** Free space asked for, as a multiple of the file's size: room for what is extracted from it. */
-const SPACE_FACTOR = 1.2;
+export const SPACE_FACTOR = 1.2;
 
 /** Size of a package where none is given, in bytes: most have 5 to 9 GB. */
 export const TYPICAL_PACKAGE = 7e9;

@@ -18,6 +18,7 @@ import { IncomingFile } from "./incoming_file.ts";
 import { type ArrivedPackage, IncomingTransfer } from "./incoming_transfer.ts";
 import { type Jobs, type JobSpec, NO_ID } from "./jobs.ts";
 import { runArrivedJob, runStorageJob } from "./package_job.ts";
+import { preflightReport } from "./preflight.ts";
 import { stemOf } from "./job_runner.ts";
 import { ReceivedMeter } from "./received_meter.ts";
 import type { Received } from "./reservations.ts";
@@ -153,7 +154,7 @@ export class Session {
   }
 
   async #take(message: Message): Promise<void> {
-    const { storage } = this.#options;
+    const { storage, scratch } = this.#options;
     if (isAboutFiles(message)) return await this.#takeAboutFiles(message);
     switch (message.type) {
       case "STORAGE_BACKEND":
@@ -192,6 +193,8 @@ export class Session {
           type: "JOBS",
           json: JSON.stringify(this.#options.jobs.list(this.#options.room)),
         });
+      case "PREFLIGHT":
+        return await this.#say(await preflightReport(message.json, storage.backends, scratch));
       case "JOB_ATTACH":
         return await this.#attach(message.json);
       case "JOB_STOP":

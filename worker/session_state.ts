@@ -40,6 +40,7 @@ export const RULES: Readonly<Partial<Record<Received, Record<SessionState, Verdi
   FILES_DONE: always,
   FILES_CANCEL: always,
   JOBS_LIST: always,
+  PREFLIGHT: always,
   JOB_ATTACH: { ready: "take", following: "refuse", visiting: "take" },
   JOB_STOP: always,
   JOB_CANCEL: always,

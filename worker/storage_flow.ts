@@ -47,6 +47,11 @@ export class StorageFlow {
     this.#peer = peer;
   }
 
+  /** The storage that a client may name. */
+  get backends(): StorageConfig {
+    return this.#backends;
+  }
+
   /** Forgets backend and paths. */
   reset(): void {
     this.#backend = undefined;

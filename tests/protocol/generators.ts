@@ -42,6 +42,8 @@ export const message: Arbitrary<Message> = fc.oneof(
   of("JOB_STATE", { json: text }),
   of("JOBS", { json: text }),
   of("JOBS_LIST", {}),
+  of("PREFLIGHT", { json: text }),
+  of("PREFLIGHT_REPORT", { json: text }),
   of("JOB_STOP", { id: text }),
   of("JOB_CANCEL", { id: text }),
   of("JOB_UNKNOWN", { id: text }),
