@@ -50,7 +50,10 @@ export class ArchiveFiles implements PackageFiles, Disposable {
     } catch (error) {
       file.close();
       signal.throwIfAborted();
-      throw new UserError(errorText(error), { cause: error });
+      throw new UserError(`the ZIP cannot be unpacked: ${errorText(error)}`, {
+        cause: error,
+        hint: "make it again: it is damaged, or no worker would take it",
+      });
     }
   }
 

@@ -9,8 +9,9 @@ import {
   reportSchema,
   requestsFor,
 } from "../../protocol/preflight.ts";
+import { ConnectionError } from "../../rtc/transfer_error.ts";
 import { SPACE_FACTOR } from "../../storage/space.ts";
-import { RefusedError } from "../job_error.ts";
+import { RefusedError, WorkerLostError } from "../job_error.ts";
 import { awaitAnswer, say, type Talk } from "../talk.ts";
 import type { Finding } from "./finding.ts";
 import type { OuterFile, Questions } from "./questions.ts";
@@ -43,6 +44,7 @@ export async function askWorker(
   try {
     for (const request of requests) reports.push(await ask(talk, request));
   } catch (error) {
+    if (error instanceof ConnectionError) throw new WorkerLostError(false);
     if (!(error instanceof RefusedError)) throw error;
     return [{ level: "warning", file: "worker", text: `it could not be asked: ${error.message}` }];
   }

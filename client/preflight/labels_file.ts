@@ -35,14 +35,25 @@ const videoSchema = z.object({
     .optional().catch(undefined),
 });
 
-/** What a labels file is about. Never throws. */
-export async function readLabelsFile(source: LabelsSource): Promise<LabelsReport> {
+/** Loads the HDF5 library. */
+export async function loadLibrary(): Promise<Awaited<typeof h5wasm.ready>> {
   const hdf5 = await h5wasm.ready;
   // Otherwise HDF5 prints pages about each failure to stderr.
   hdf5.activate_throwing_error_handler();
-  using bytes = new Hdf5Bytes(hdf5.FS, source);
+  return hdf5;
+}
+
+/** What a labels file is about. Throws Deno's file errors. */
+export async function readLabelsFile(source: LabelsSource): Promise<LabelsReport> {
+  const { FS } = await loadLibrary();
+  using bytes = new Hdf5Bytes(FS, source);
   try {
-    return { facts: readFacts(openFile(bytes.path)) };
+    const file = openFile(bytes.path);
+    try {
+      return { facts: readFacts(file) };
+    } finally {
+      file.close();
+    }
   } catch (error) {
     if (bytes.isCutOff) return { leftOut: "what is to be checked lies beyond the part that was read" };
     const text = error instanceof LabelsError

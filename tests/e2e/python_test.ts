@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type LabProcess, storageSection } from "../../scripts/local_lab.ts";
+import { makeLabels } from "../client/preflight/make_labels.ts";
 import { clientConfig, modelIn, namesIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
 
 const PYTHON = "/usr/bin/python3";
@@ -200,3 +201,21 @@ pythonTest("a Python worker's legacy flow takes our copy", async (test) => {
   assert.equal(run.summary?.method, "copy");
   await modelIn(join(output, "models"));
 });
+
+pythonTest(
+  "a Python worker cannot be asked about videos outside of the package: a warning, and the job goes on",
+  async (test) => {
+    const worker = await pythonWorker(test, ["--storage", `vast=${test.workerMount}`]);
+    await Deno.mkdir(join(test.clientMount, "alice"));
+    const given = join(test.clientMount, "alice/labels.slp");
+    await Deno.writeFile(given, await makeLabels({ videos: [{ filename: "/data/video.mp4" }] }));
+    const config = join(test.folder, "centroid.yaml");
+    const example = new URL("../../examples/package/minimal_instance.centroid.yaml", import.meta.url);
+    await Deno.copyFile(example, config);
+    const args = ["train", given, config, "--session-string", worker.session];
+    const run = await test.lab.runClient(clientConfig(test), args);
+    const warnings = run.events.flatMap((event) => event.event === "warning" ? [event.text] : []);
+    assert.match(warnings.join("\n"), /^worker: it cannot be asked whether it sees \/data\/video\.mp4$/m);
+    assert.ok(run.events.some(({ event }) => event === "run_started"), run.stderr);
+  },
+);
