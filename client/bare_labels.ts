@@ -81,7 +81,7 @@ async function readConfig(path: string, labels: string): Promise<string> {
     throw new ConfigError(`cannot read the configuration ${path}: ${errorText(error)}`, { cause: error });
   });
   // No other command needs it.
-  const { parseDocument } = await import("yaml");
+  const { parseDocument } = await import("./yaml.ts");
   const config = parseDocument(text);
   const [fault] = config.errors;
   if (fault) throw new ConfigError(`${path} is not YAML: ${fault.message}`);
@@ -91,7 +91,7 @@ async function readConfig(path: string, labels: string): Promise<string> {
 }
 
 async function checkConfig(path: string, config: Document.Parsed): Promise<void> {
-  const { isMap } = await import("yaml");
+  const { isMap } = await import("./yaml.ts");
   for (const key of ["data_config", "model_config", "trainer_config"]) {
     if (isMap(config.contents) && isMap(config.get(key))) continue;
     throw new ConfigError(`${path} is no training configuration of sleap-nn: it has no ${key}`);

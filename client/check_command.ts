@@ -13,7 +13,7 @@ import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./f
 import { locatePackage } from "./given_package.ts";
 import { type Attempt, planSubmission } from "./plan.ts";
 import { askWorker, findingsHere } from "./preflight/ask_worker.ts";
-import { checkContents, type PackageToCheck } from "./preflight/check.ts";
+import type { PackageToCheck } from "./preflight/check.ts";
 import { type Finding, findingLine } from "./preflight/finding.ts";
 import type { Questions } from "./preflight/questions.ts";
 import { jsonScreen, type Screen, textScreen } from "./screen.ts";
@@ -56,6 +56,7 @@ async function check(path: string, flags: CheckFlags): Promise<void> {
     }
   };
   await interruptible(screen, "nothing was sent", async (signal) => {
+    const { checkContents } = await import("./preflight/check.ts");
     const { findings, questions } = await checkContents(given, signal);
     show(findings);
     const attempts = await attemptsFor(given, config);

@@ -76,6 +76,8 @@ export async function bundle(
     bundle: true,
     splitting: true,
     format: "esm",
+    // Escapes would make the HDF5 library, which is in a text, a third larger.
+    charset: "utf8",
     platform: "node",
     target: "esnext",
     minifySyntax: true,

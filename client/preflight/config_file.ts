@@ -56,7 +56,7 @@ export async function parseYaml(
   text: string,
 ): Promise<{ document: Document.Parsed; lines: LineCounter; value: unknown } | Finding> {
   // No other command needs it.
-  const { LineCounter, parseDocument } = await import("yaml");
+  const { LineCounter, parseDocument } = await import("../yaml.ts");
   const lines = new LineCounter();
   try {
     const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });

@@ -3,7 +3,7 @@ import { Conversation } from "../conversation.ts";
 import type { Connection } from "../connect.ts";
 import type { Screen } from "../screen.ts";
 import { askWorker } from "./ask_worker.ts";
-import { checkContents, type PackageToCheck } from "./check.ts";
+import type { PackageToCheck } from "./check.ts";
 import { type Finding, findingText, PackageFaultsError } from "./finding.ts";
 import type { Questions } from "./questions.ts";
 
@@ -16,6 +16,8 @@ export async function preflight(
   screen: Screen,
   signal: AbortSignal,
 ): Promise<Questions> {
+  // What reads archives is loaded by the commands that need it.
+  const { checkContents } = await import("./check.ts");
   const { findings, questions } = await checkContents(given, signal);
   showOrThrow(findings, screen);
   return questions;
