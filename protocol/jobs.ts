@@ -37,5 +37,30 @@ export const factsSchema = z.object({
 /** See {@link factsSchema}. */
 export type JobFacts = z.infer<typeof factsSchema>;
 
+/** Longest name of a file of results, in characters. */
+const MAX_NAME = 4096;
+/** Files of one `JOB_RESULTS` have about so many bytes at most; one entry more still fits a message. */
+export const RESULTS_LIST_BYTES = 32 * 1024;
+
+const resultFileSchema = z.object({
+  /** Below the output folder, with `/`: runs in `models/`, predictions beside that. */
+  name: z.string().min(1).max(MAX_NAME),
+  /** Bytes. */
+  size: number,
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+/** A file that a job has made. */
+export type ResultFile = z.infer<typeof resultFileSchema>;
+
+/** Where results lie when a job ends: in its output folder on shared storage, or with the worker. */
+export const RESULTS_PLACES = ["storage", "worker"] as const;
+/** See {@link RESULTS_PLACES}. */
+export type ResultsPlace = typeof RESULTS_PLACES[number];
+
+/** `JOB_RESULTS`, from the worker, as often as needed, before the event that ends a job: what it has made. */
+export const resultsSchema = z.object({ place: z.enum(RESULTS_PLACES), files: z.array(resultFileSchema) });
+/** See {@link resultsSchema}. */
+export type JobResults = z.infer<typeof resultsSchema>;
+
 /** `JOBS`, from the worker, the newest first; those that do not fit into one message are left out. */
 export const jobsSchema = z.array(factsSchema);

@@ -58,7 +58,7 @@ export type Message =
   /** Ours: JSON of what `protocol/files.ts` has schemas for. */
   | { type: FilesMessageType; json: string }
   /** Ours: JSON of what `protocol/jobs.ts` has schemas for. */
-  | { type: "JOB_ATTACH" | "JOB_STATE" | "JOBS"; json: string }
+  | { type: "JOB_ATTACH" | "JOB_STATE" | "JOB_RESULTS" | "JOBS"; json: string }
   | { type: "JOBS_LIST" }
   | { type: "JOB_STOP" | "JOB_CANCEL" | "JOB_UNKNOWN"; id: string }
   /** Ours: what was said of a job, by number; the text is a message of its own. */
@@ -167,6 +167,7 @@ const PARSERS: ReadonlyMap<string, Parser> = new Map<string, Parser>([
   ...FILES_MESSAGES.map((type): [string, Parser] => [type, (json) => ({ type, json })]),
   ["JOB_ATTACH", (json) => ({ type: "JOB_ATTACH", json })],
   ["JOB_STATE", (json) => ({ type: "JOB_STATE", json })],
+  ["JOB_RESULTS", (json) => ({ type: "JOB_RESULTS", json })],
   ["JOBS", (json) => ({ type: "JOBS", json })],
   ["JOB_STOP", (id) => ({ type: "JOB_STOP", id })],
   ["JOB_CANCEL", (id) => ({ type: "JOB_CANCEL", id })],
@@ -273,6 +274,7 @@ function argumentsOf(
     case "STORAGE_PROOF":
     case "JOB_ATTACH":
     case "JOB_STATE":
+    case "JOB_RESULTS":
     case "JOBS":
     case "PREFLIGHT":
     case "PREFLIGHT_REPORT":

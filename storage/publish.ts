@@ -48,20 +48,26 @@ export async function publish(
 
 /**
  * Publishes each entry of a folder under its name in another. Links are left out, whatever they lead to: what stands in
- * a results folder was put there by a job. Returns what was written, and where. Throws as {@link publish}.
+ * a results folder was put there by a job. Returns what was written, and which name got which path. Throws as {@link publish}.
  */
 export async function publishContents(
   source: string,
   folder: string,
   signal?: AbortSignal,
-): Promise<TreeSize & { paths: string[] }> {
-  const published = { files: 0, bytes: 0, paths: [] as string[] };
+): Promise<TreeSize & { paths: string[]; entries: { name: string; path: string }[] }> {
+  const published = {
+    files: 0,
+    bytes: 0,
+    paths: [] as string[],
+    entries: [] as { name: string; path: string }[],
+  };
   for await (const { name, isSymlink } of Deno.readDir(source)) {
     if (isSymlink) continue;
     const { path, files, bytes } = await publish(join(source, name), folder, name, signal);
     published.files += files;
     published.bytes += bytes;
     published.paths.push(path);
+    published.entries.push({ name, path });
   }
   return published;
 }

@@ -54,6 +54,8 @@ export interface JobResult {
   models: string | undefined;
   /** Predictions, absolute, after inference. */
   predictions: readonly string[];
+  /** When it began, in milliseconds since 1970. */
+  began: number;
   /** Runs that ended with another status than 0. */
   failed: readonly { name: string; status: number }[];
   runs: number;
@@ -86,6 +88,7 @@ export async function runJob(
   job: JobControl,
   progress: JobProgress,
 ): Promise<JobResult> {
+  const began = Date.now();
   const root = await unpack(input, folder, job.signal);
   const plan = await readPlan(root, input.stem, input.kind);
   if (plan.lines.length === 0) {
@@ -112,6 +115,7 @@ export async function runJob(
     predictions: plan.kind === "track"
       ? [...after].filter(([path, stamp]) => before.get(path) !== stamp).map(([path]) => path)
       : [],
+    began,
     failed,
     runs: plan.lines.length,
   };

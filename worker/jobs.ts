@@ -190,8 +190,11 @@ export class Jobs {
   async #forget(): Promise<void> {
     for (const [id, job] of this.#jobs) {
       if (job.isRunning || !isForgotten(job.journal)) continue;
+      // Who has it locked is taking its results.
+      const lock = await lockFolder(job.folder);
+      if (!lock) continue;
       this.#jobs.delete(id);
-      await removeAll(job.folder);
+      await removeLocked(job.folder, lock);
     }
   }
 

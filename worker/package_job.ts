@@ -5,6 +5,7 @@ import type { Message, PackageType } from "../protocol/message.ts";
 import type { ArrivedPackage } from "./incoming_transfer.ts";
 import type { JobResult } from "./job.ts";
 import { runPackage, stemOf } from "./job_runner.ts";
+import { tellResults } from "./manifest.ts";
 import { failureText } from "./results.ts";
 import { DamagedOnStorageError, type StoragePlaces } from "./storage_places.ts";
 import type { WorkerJob } from "./worker_job.ts";
@@ -42,6 +43,7 @@ export async function runStorageJob(job: WorkerJob, places: StoragePlaces): Prom
     const input = { source, stem: stemOf(path), received: places.received };
     const [result, size] = await runPackage(job, input, (made) => places.deliver(made, job.signal))
       .catch(DamagedOnStorageError.rethrow);
+    await tellResults(job.say, "storage", size.made);
     return ending(job.id, result, places.outputReceived, size);
   } finally {
     close();

@@ -4,9 +4,10 @@ import { basename, dirname, join } from "node:path";
 import { errorText } from "../config/user_error.ts";
 import { formatMessage } from "../protocol/message.ts";
 import { lockFolder, removeAll, removeLocked, unlockFolder } from "../storage/folder_lock.ts";
-import { isFolder, MODELS } from "./job.ts";
+import { isFolder, MODELS, type Say } from "./job.ts";
 import { Journal } from "./journal.ts";
 import { isForgotten, JOURNAL } from "./jobs.ts";
+import { tellResults } from "./manifest.ts";
 import { RESULTS } from "./worker_job.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "job"]);
@@ -50,7 +51,8 @@ export async function recoverJobs(
       const { id, folder: own } = journal.header;
       logger.warn("job {id} was running when its worker ended", { id });
       await killMarked(name);
-      await keepModels(own, join(path, RESULTS)).catch((error: unknown) => {
+      const kept = join(path, RESULTS);
+      await keepModels(own, kept, (text) => journal.append(text)).catch((error: unknown) => {
         logger.error("what job {id} has made is lost: {reason}", { id, reason: errorText(error) });
       });
       await journal.append(formatMessage({ type: "JOB_FAILED", id, text: TEXT }), "interrupted");
@@ -62,12 +64,13 @@ export async function recoverJobs(
   for (const scratch of scratches) await removeAll(scratch);
 }
 
-/** Moves the runs of a job to `results`. */
-async function keepModels(scratch: string, results: string): Promise<void> {
+/** Moves the runs of a job to `results`, and tells of them. */
+async function keepModels(scratch: string, results: string, say: Say): Promise<void> {
   const models = await findModels(scratch, MAX_DEPTH);
   if (models === undefined) return;
   await Deno.mkdir(results, { recursive: true });
   await Deno.rename(models, join(results, MODELS));
+  await tellResults(say, "worker", [{ name: MODELS, path: join(results, MODELS) }]);
 }
 
 /** The folder of runs below a job's scratch folder that is not empty. */

@@ -3,8 +3,14 @@ import { basename, join } from "node:path";
 import { makeFolderInside } from "../storage/containment.ts";
 import { publish, publishContents, type TreeSize } from "../storage/copy.ts";
 import { type JobResult, MODELS } from "./job.ts";
+import type { Made } from "./manifest.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "results"]);
+
+/** Results in the place where the client wanted them. */
+export interface Delivered extends TreeSize {
+  made: readonly Made[];
+}
 
 /**
  * Puts results where the client asked for them, on shared storage: each run's folder into `models/` below `output`
@@ -16,10 +22,13 @@ export async function publishResults(
   result: JobResult,
   output: string,
   signal: AbortSignal,
-): Promise<TreeSize> {
-  const size = { files: 0, bytes: 0 };
-  const count = ({ files, bytes }: TreeSize, paths: readonly string[]): void => {
-    for (const path of paths) logger.info("results are in {path}", { path });
+): Promise<Delivered> {
+  const size = { files: 0, bytes: 0, made: [] as Made[] };
+  const count = ({ files, bytes }: TreeSize, paths: readonly string[], prefix = ""): void => {
+    for (const path of paths) {
+      logger.info("results are in {path}", { path });
+      size.made.push({ name: prefix + basename(path), path });
+    }
     size.files += files;
     size.bytes += bytes;
   };
@@ -32,11 +41,14 @@ export async function publishResults(
         if (target !== output) await Deno.remove(target).catch(() => {});
         throw error;
       });
-      count(published, published.paths);
-    }
+      count(published, published.paths, `${MODELS}/`);
+    } else size.made.push({ name: MODELS, path: target, since: result.began });
   }
   for (const path of result.predictions) {
-    if (join(output, basename(path)) === path) continue;
+    if (join(output, basename(path)) === path) {
+      size.made.push({ name: basename(path), path });
+      continue;
+    }
     const published = await publish(path, output, basename(path), signal);
     count(published, [published.path]);
   }

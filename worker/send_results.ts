@@ -1,4 +1,5 @@
 import { getLogger } from "@logtape/logtape";
+import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import type { FilesMessageType } from "../protocol/message.ts";
 import { Link } from "../rtc/link.ts";
@@ -32,13 +33,22 @@ export class ResultsSender {
   }
 
   /** Returns when the client has them. Throws `TransferError`, `ConnectionError`, the abort reason. */
-  async send(results: Results, stem: string, signal: AbortSignal): Promise<void> {
-    if (this.#pipe instanceof Link) await this.#sendFiles(this.#pipe, results, signal);
+  async send(
+    results: Results,
+    { stem, job }: { stem: string; job: { id: string; began: string } },
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.#pipe instanceof Link) await this.#sendFiles(this.#pipe, results, job, signal);
     else await this.#sendArchive(results, stem, signal);
   }
 
   /** The files of `models/` below that name, then each predictions file; none is packed first. */
-  async #sendFiles(link: Link, { models, predictions }: Results, signal: AbortSignal): Promise<void> {
+  async #sendFiles(
+    link: Link,
+    { models, predictions }: Results,
+    { id, began }: { id: string; began: string },
+    signal: AbortSignal,
+  ): Promise<void> {
     const inModels = models === undefined ? [] : await listFiles(models, "inside");
     const files = [
       ...inModels.map(({ name, path, size }) => outgoing(`${MODELS}/${name}`, path, size)),
@@ -47,7 +57,9 @@ export class ResultsSender {
       }),
     ];
     if (files.length === 0) return;
-    this.#sender = new FilesSender(link, { purpose: "results", key: null, files });
+    // Who was interrupted and comes again goes on with what came.
+    const key = createHash("sha256").update(JSON.stringify([id, began])).digest("hex");
+    this.#sender = new FilesSender(link, { purpose: "results", key, files });
     await this.#sender.run(signal);
     logger.info("the client has {files} files of results, {mb} MB", {
       files: files.length,

@@ -288,15 +288,20 @@ export class Session {
       if (end && wantsResults) await this.#sendResults(job);
       // Who hears of the end may begin the next job at once.
       if (end) this.#isFollowing = false;
-      await this.#sayText(this.#options.comesBack ? formatMessage({ type: "JOB_EVENT", seq, text }) : text);
+      if (this.#options.comesBack) await this.#sayText(formatMessage({ type: "JOB_EVENT", seq, text }));
+      // A Python client would take it for output.
+      else if (parseMessage(text).type !== "JOB_RESULTS") await this.#sayText(text);
     }
   }
 
   async #sendResults(job: WorkerJob): Promise<void> {
-    const results = await job.results();
-    if (!results) return;
-    await this.#results.send(results, stemOf(job.journal.header.name), this.#abort.signal);
-    await job.dropResults();
+    await job.hold(async () => {
+      const results = await job.results();
+      if (!results) return;
+      const { header } = job.journal;
+      await this.#results.send(results, { stem: stemOf(header.name), job: header }, this.#abort.signal);
+      await job.dropResults();
+    });
   }
 
   /** Tells client and log what went wrong with a message. Never throws. */

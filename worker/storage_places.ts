@@ -2,12 +2,12 @@
 import { basename, dirname, join } from "node:path";
 import type { StorageBackend } from "../storage/backend.ts";
 import { checkRelativePath, PathValidationError } from "../storage/containment.ts";
-import type { TreeSize } from "../storage/copy.ts";
 import { flushUpwards } from "../storage/local/disk.ts";
 import { uploadTree, withStore } from "../storage/object_store.ts";
 import type { StorageResolver } from "../storage/resolver.ts";
 import { type JobInput, type JobResult, MODELS } from "./job.ts";
-import { publishResults } from "./results.ts";
+import type { Made } from "./manifest.ts";
+import { type Delivered, publishResults } from "./results.ts";
 
 /** Where a storage job reads and writes; each call checks the paths again. */
 export interface StoragePlaces {
@@ -21,7 +21,7 @@ export interface StoragePlaces {
    */
   open(scratch: string, signal: AbortSignal): Promise<OpenedPackage>;
   /** Puts results where they are wanted. Throws `PathValidationError`, `FilesystemError`, Deno's file errors. */
-  deliver(result: JobResult, signal: AbortSignal): Promise<TreeSize>;
+  deliver(result: JobResult, signal: AbortSignal): Promise<Delivered>;
 }
 
 /** A package that is damaged as this worker sees it on shared storage; the client is asked to send it. */
@@ -145,14 +145,15 @@ export function storePlaces(
     },
     deliver: async ({ models, predictions }, signal) =>
       await withStore(store, async (open) => {
-        const size = { files: 0, bytes: 0 };
-        const put = async (source: string, path: string): Promise<void> => {
-          const added = await uploadTree(open, source, keyOf(subdir, path), signal);
+        const size = { files: 0, bytes: 0, made: [] as Made[] };
+        const put = async (source: string, name: string): Promise<void> => {
+          const added = await uploadTree(open, source, keyOf(subdir, `${output}/${name}`), signal);
+          size.made.push({ name, path: source });
           size.files += added.files;
           size.bytes += added.bytes;
         };
-        if (models !== undefined) await put(models, `${output}/${MODELS}`);
-        for (const source of predictions) await put(source, `${output}/${basename(source)}`);
+        if (models !== undefined) await put(models, MODELS);
+        for (const source of predictions) await put(source, basename(source));
         return size;
       }),
   };

@@ -3,9 +3,10 @@ import { basename, join } from "node:path";
 import { errorText, UserError } from "../config/user_error.ts";
 import type { JobEndState, JobFacts } from "../protocol/jobs.ts";
 import { cutText, formatMessage, MAX_LOG_BYTES, type Message } from "../protocol/message.ts";
-import { removeAll, unlockFolder } from "../storage/folder_lock.ts";
+import { lockFolder, removeAll, unlockFolder } from "../storage/folder_lock.ts";
 import { isFolder, type JobControl, type JobResult, type JobSettings, MODELS } from "./job.ts";
 import type { Journal } from "./journal.ts";
+import { tellResults } from "./manifest.ts";
 import { failureMessage, refusals } from "./failure.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "job"]);
@@ -26,8 +27,11 @@ export class WorkerJob {
   readonly folder: string;
   readonly #settings: JobSettings;
   readonly #abort = new AbortController();
-  /** Held while the job runs. */
+  /** Held while the job runs, and while a client takes its results. */
   #lock: Deno.FsFile | undefined;
+  #isRunning: boolean;
+  /** Clients that take its results. */
+  #holders = 0;
   /** Leader of the process group that runs now. */
   #group: number | undefined;
   #stopping = false;
@@ -46,6 +50,7 @@ export class WorkerJob {
     this.folder = folder;
     this.#settings = settings;
     this.#lock = lock;
+    this.#isRunning = lock !== undefined;
     if (!lock) this.#resolveEnded();
   }
 
@@ -54,7 +59,7 @@ export class WorkerJob {
   }
 
   get isRunning(): boolean {
-    return this.#lock !== undefined;
+    return this.#isRunning;
   }
 
   /** Whether it ends early: the run that is under way was asked to end, and none is begun any more. */
@@ -171,8 +176,8 @@ export class WorkerJob {
         });
       });
       await this.journal.close();
-      if (this.#lock) await unlockFolder(this.folder, this.#lock).catch(() => {});
-      this.#lock = undefined;
+      this.#isRunning = false;
+      await this.#letGo();
       this.#resolveEnded();
     }
   }
@@ -207,6 +212,8 @@ export class WorkerJob {
     if (models !== undefined) await Deno.rename(models, join(results, MODELS));
     for (const path of predictions) await Deno.rename(path, join(results, basename(path)));
     this.#hasResults = models !== undefined || predictions.length > 0;
+    const names = [...(models === undefined ? [] : [MODELS]), ...predictions.map((path) => basename(path))];
+    await tellResults(this.say, "worker", names.map((name) => ({ name, path: join(results, name) })));
   }
 
   /** Results that wait for a client; undefined when there are none. */
@@ -221,6 +228,27 @@ export class WorkerJob {
     };
     this.#hasResults = found.models !== undefined || found.predictions.length > 0;
     return this.#hasResults ? found : undefined;
+  }
+
+  /** No worker clears the job away, however old it is, while `body` runs. */
+  async hold(body: () => Promise<void>): Promise<void> {
+    this.#holders++;
+    try {
+      // While it runs it is locked, and the lock stays as long as anybody holds the job.
+      const lock = this.#lock ? undefined : await lockFolder(this.folder);
+      if (lock) this.#lock = lock;
+      await body();
+    } finally {
+      this.#holders--;
+      await this.#letGo();
+    }
+  }
+
+  async #letGo(): Promise<void> {
+    const lock = this.#lock;
+    if (!lock || this.#isRunning || this.#holders > 0) return;
+    this.#lock = undefined;
+    await unlockFolder(this.folder, lock).catch(() => {});
   }
 
   /** A client has them, whole and verified. */

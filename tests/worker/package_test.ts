@@ -118,7 +118,7 @@ for (
 }
 
 function result(fields: Partial<JobResult>): JobResult {
-  return { kind: "train", models: undefined, predictions: [], failed: [], runs: 1, ...fields };
+  return { kind: "train", models: undefined, predictions: [], failed: [], runs: 1, began: 0, ...fields };
 }
 
 const SIGNAL = new AbortController().signal;
@@ -126,7 +126,8 @@ const SIGNAL = new AbortController().signal;
 Deno.test("results: runs go to models/ below the output, taken names get a number", () =>
   withFiles({ "job/models/a/x": "1", "job/models/b/x": "22", "out/models/a/x": "old" }, async (dir) => {
     const size = await publishResults(result({ models: join(dir, "job/models") }), join(dir, "out"), SIGNAL);
-    assert.deepEqual(size, { files: 2, bytes: 3 });
+    assert.deepEqual([size.files, size.bytes], [2, 3]);
+    assert.deepEqual(size.made.map(({ name }) => name).toSorted(), ["models/a-2", "models/b"]);
     assert.deepEqual(names(join(dir, "out/models")), ["a", "a-2", "b"]);
     assert.equal(await Deno.readTextFile(join(dir, "out/models/a/x")), "old");
   }));

@@ -4,6 +4,7 @@ import type { Link } from "../../rtc/link.ts";
 import { withLink } from "../rtc/link_lab.ts";
 import { type Places, serve, until, withPlaces } from "./link_lab.ts";
 import { Jobs, JOURNAL } from "../../worker/jobs.ts";
+import { recoverJobs } from "../../worker/recover.ts";
 import type { WorkerJob } from "../../worker/worker_job.ts";
 import { GOOD_RUN, JOB, names, packageOf, v2 } from "./session_lab.ts";
 
@@ -131,9 +132,18 @@ Deno.test("jobs: one that ended three days ago is forgotten when the next begins
     const next = new Jobs({ folder, scratch, settings: JOB, gpus: [], onChange: () => {} });
     await next.load();
     assert.deepEqual(next.list("room").map(({ id }) => id).toSorted(), ["new", "old"]);
+    // Not while a client takes its results, from this worker or another of the same folder.
+    await next.get("old")!.hold(async () => {
+      const third = new Jobs({ folder, scratch, settings: JOB, gpus: [], onChange: () => {} });
+      await next.start({ ...spec, id: "newer" }).then(({ ended }) => ended);
+      await recoverJobs(folder, () => Promise.resolve());
+      await third.load();
+      await third.start({ ...spec, id: "newest" }).then(({ ended }) => ended);
+      assert.equal(names(folder).filter((name) => !name.endsWith(".lock")).length, 4);
+    });
     await (await next.start({ ...spec, id: "newest" })).ended;
-    assert.deepEqual(next.list("room").map(({ id }) => id).toSorted(), ["new", "newest"]);
-    assert.equal(names(folder).length, 2);
+    assert.deepEqual(next.list("room").map(({ id }) => id).toSorted(), ["new", "newer", "newest"]);
+    assert.equal(names(folder).length, 4);
   }));
 
 Deno.test("jobs: a worker that starts leaves the journals of another's running jobs alone", () =>

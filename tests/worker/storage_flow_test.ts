@@ -130,7 +130,14 @@ Deno.test("storage flow: what is swapped for a link after the check is not opene
     await Deno.remove(join(dir, "legacy/out"));
     await Deno.symlink(dir, join(dir, "legacy/out"));
     const { signal } = new AbortController();
-    const nothing = { kind: "train", models: undefined, predictions: [], failed: [], runs: 1 } as const;
+    const nothing = {
+      kind: "train",
+      models: undefined,
+      predictions: [],
+      failed: [],
+      runs: 1,
+      began: 0,
+    } as const;
     await assert.rejects(places.open(dir, signal), PathValidationError);
     await assert.rejects(places.deliver(nothing, signal), PathValidationError);
   }));
