@@ -1,6 +1,7 @@
 /** What the client's commands have in common: the room, the configuration, the output, and Ctrl-C. */
 import type { Command } from "commander";
-import { parseWholeNumber } from "../config/program.ts";
+import { logFormatOption, parseWholeNumber } from "../config/program.ts";
+import type { LogFormat } from "../config/log.ts";
 import { ConfigError } from "../config/user_error.ts";
 import type { RoomFlags } from "./room.ts";
 
@@ -12,6 +13,7 @@ export interface CommonFlags extends RoomFlags {
   verbose?: boolean;
   quiet?: boolean;
   json?: boolean;
+  logFormat?: LogFormat;
   minGpuMemory?: number;
   relayOnly?: boolean;
 }
@@ -26,6 +28,7 @@ export function withRoomOptions(command: Command): Command {
     .option("--relay-only", "connect through TURN servers only")
     .option("--config <file>", "configuration file")
     .option("--verbose", "log more")
+    .addOption(logFormatOption())
     .option("--quiet", "say nothing but warnings, errors and the result")
     .option("--json", "one JSON object a line on stdout");
 }

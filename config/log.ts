@@ -1,4 +1,5 @@
 import { configure, type LogRecord, type Sink } from "@logtape/logtape";
+import { redact, redactData } from "./redact.ts";
 
 /** How much a program says. */
 export interface LogOptions {
@@ -8,10 +9,15 @@ export interface LogOptions {
   quiet?: boolean;
   /** One JSON object a line, for scripts. */
   json?: boolean;
+  /** Says which of the two lines there are, whatever `json` says. */
+  logFormat?: LogFormat;
 }
 
+/** How a log line looks. */
+export type LogFormat = "json" | "text";
+
 function textOf(record: LogRecord): string {
-  return record.message.map((part) => typeof part === "string" ? part : String(part)).join("");
+  return redact(record.message.map((part) => typeof part === "string" ? part : String(part)).join(""));
 }
 
 function plainLine(record: LogRecord): string {
@@ -25,8 +31,10 @@ function jsonLine(record: LogRecord): string {
     level: record.level,
     logger: record.category.join("."),
     text: textOf(record),
+    // Stable name of what happened, where it has one.
+    event: record.properties["event"],
     // What a line tells in its own words to people, for scripts.
-    data: record.properties["data"],
+    data: redactData(record.properties["data"]),
   });
 }
 
@@ -37,12 +45,12 @@ export function printLogWith(instead: ((line: string) => void) | undefined): voi
   printInstead = instead;
 }
 
-/** Sends log lines to stderr; stdout is for what a program was asked for. Once per isolate. */
+/** Sends log lines, without secrets, to stderr; stdout is for what a program was asked for. Once per isolate. */
 export async function configureLog(
-  { verbose = false, quiet = false, json = false }: LogOptions,
+  { verbose = false, quiet = false, json = false, logFormat }: LogOptions,
 ): Promise<void> {
   const lowestLevel = quiet ? "error" : verbose ? "debug" : "info";
-  const line = json ? jsonLine : plainLine;
+  const line = (logFormat ?? (json ? "json" : "text")) === "json" ? jsonLine : plainLine;
   const stderr: Sink = (record) => (printInstead ?? console.error)(line(record));
   await configure({
     reset: true,

@@ -91,7 +91,7 @@ export function nearest(word: string, among: readonly string[]): string | undefi
 
 /** A text without the user and password of addresses in it, those of STUN and TURN servers included. */
 export function withoutCredentials(text: string): string {
-  return text.replace(/(\/\/|\b(?:stun|turn)s?:)[^/@\s"]*@/gi, "$1***@");
+  return text.replace(/(\/\/|\b(?:stun|turn)s?:)[^/@\s"]{0,1024}@/gi, "$1***@");
 }
 
 /** Whether a key holds a secret, at any place. */

@@ -1,5 +1,5 @@
 /** What the three command lines have in common. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { ConfigError, errorText, UserError } from "./user_error.ts";
 import { versionText } from "./version.ts";
 
@@ -15,6 +15,15 @@ export function createProgram(name: string, description: string, examples: strin
     .showHelpAfterError("hint: see --help")
     .addHelpText("after", `\nExamples:\n${examples}`)
     .exitOverride();
+}
+
+/** The flag of all programs that says how log lines look. */
+export function logFormatOption(): Option {
+  return new Option(
+    "--log-format <format>",
+    "how log lines on stderr look (default: json with --json, else text)",
+  )
+    .choices(["json", "text"]);
 }
 
 /** Parses the arguments and runs the action they name; returns the exit code. What goes wrong is on stderr. */

@@ -1,9 +1,9 @@
 import { type Command, Option } from "commander";
 import { getLogger } from "@logtape/logtape";
 import { parseIceUrl } from "../config/ice_url.ts";
-import { configureLog } from "../config/log.ts";
+import { configureLog, type LogFormat } from "../config/log.ts";
 import { withoutCredentials } from "../config/mistake.ts";
-import { createProgram, onStopSignal, runProgram } from "../config/program.ts";
+import { createProgram, logFormatOption, onStopSignal, runProgram } from "../config/program.ts";
 import { ConfigError, errorText } from "../config/user_error.ts";
 import type { IceServer } from "../protocol/signaling.ts";
 import { ADMIN_KEY_VARIABLE } from "./admin.ts";
@@ -43,6 +43,7 @@ interface Flags extends Limits, TlsFiles {
   relayLimit?: number;
   store: string;
   json?: true;
+  logFormat?: LogFormat;
 }
 
 /** Runs the command line until the server is stopped; returns the exit code. */
@@ -85,6 +86,7 @@ function createCommand(): Command {
       new Option("--store <where>", "what outlives the server: sqlite:PATH, of one server alone, or memory")
         .env("SLEAP_RTC_STORE").default(DEFAULT_STORE),
     )
+    .addOption(logFormatOption())
     .option("--json", "tell the addresses as one JSON line on stdout, and log as JSON lines")
     .action(serve);
   return addLimitFlags(command);

@@ -3,8 +3,8 @@ import { getLogger } from "@logtape/logtape";
 import type { Command } from "commander";
 import { tmpdir } from "node:os";
 import { type Config, loadConfig } from "../config/load.ts";
-import { configureLog } from "../config/log.ts";
-import { createProgram, runProgram } from "../config/program.ts";
+import { configureLog, type LogFormat } from "../config/log.ts";
+import { createProgram, logFormatOption, runProgram } from "../config/program.ts";
 import { ConfigError } from "../config/user_error.ts";
 import { removeForsaken } from "../storage/incoming.ts";
 import { removeForsakenFolders } from "../storage/own_folder.ts";
@@ -32,6 +32,7 @@ interface Flags {
   allowWrite?: string[];
   checkSandbox?: boolean;
   verbose?: boolean;
+  logFormat?: LogFormat;
   json?: boolean;
 }
 
@@ -75,6 +76,7 @@ function createCommand(): Command {
     .option("--allow-write <paths...>", "write to no backend outside these folders", splitPaths)
     .option("--check-sandbox", "try from inside what the sandbox must refuse; exit code 0 if it holds")
     .option("--verbose", "log more")
+    .addOption(logFormatOption())
     .option("--json", "log as JSON lines; the session as one JSON line on stdout")
     .action(serve);
   program.command("doctor")
@@ -141,7 +143,7 @@ async function engineSettings(
 ): Promise<EngineSettings> {
   checkRoom(flags);
   const gpus = await listGpus();
-  const log = { verbose: flags.verbose ?? false, json: flags.json ?? false };
+  const { verbose = false, json = false, logFormat } = flags;
   return {
     signalingHttp: config.signalingHttp,
     signalingWebsocket: config.signalingWebsocket,
@@ -163,7 +165,7 @@ async function engineSettings(
     trackCommand: await resolveCommand(config.worker.trackCommand, "inference"),
     jobEnvironment: jobEnvironment(config.worker.jobEnvironment),
     properties: await hostProperties(),
-    log,
+    log: { verbose, json, ...(logFormat && { logFormat }) },
   };
 }
 

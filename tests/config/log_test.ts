@@ -1,24 +1,28 @@
 import assert from "node:assert/strict";
-import { getLogger, reset } from "@logtape/logtape";
+import { getLogger, type Logger, reset } from "@logtape/logtape";
 import { configureLog, type LogOptions } from "../../config/log.ts";
 
 /** The lines on stderr of a few log calls. */
-async function lines(options: LogOptions): Promise<string[]> {
+async function lines(options: LogOptions, say: (logger: Logger) => void = sayAll): Promise<string[]> {
   const said = console.error;
   const out: string[] = [];
   console.error = (text: string) => void out.push(text);
   try {
     await configureLog(options);
     const logger = getLogger(["sleap-rtc", "test"]);
-    logger.debug("detail");
-    logger.info("worker {name} has {count}", { name: "w", count: 2 });
-    logger.warning("careful", { data: { of: "what" }, secret: "s" });
-    getLogger(["elsewhere"]).error("not ours");
+    say(logger);
     return out;
   } finally {
     console.error = said;
     await reset();
   }
+}
+
+function sayAll(logger: Logger): void {
+  logger.debug("detail");
+  logger.info("worker {name} has {count}", { name: "w", count: 2 });
+  logger.warning("careful", { data: { of: "what" }, secret: "s" });
+  getLogger(["elsewhere"]).error("not ours");
 }
 
 Deno.test("a line has the time, and the level unless it is information", async () => {
@@ -39,4 +43,26 @@ Deno.test("JSON is one object a line", async () => {
   assert.deepEqual(Reflect.get(found[1] ?? {}, "data"), { of: "what" });
   assert.equal(Reflect.get(found[1] ?? {}, "logger"), "sleap-rtc.test");
   assert.equal(Reflect.get(found[1] ?? {}, "text"), "careful");
+});
+
+Deno.test("--log-format says how lines look, whatever --json says", async () => {
+  const isJson = async (options: LogOptions): Promise<boolean> => /^\{/.test((await lines(options))[0] ?? "");
+  assert.equal(await isJson({ logFormat: "json" }), true);
+  assert.equal(await isJson({ json: true, logFormat: "text" }), false);
+});
+
+Deno.test("no line shows a secret, in its text or its data", async () => {
+  const token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ3In0.c2lnbmF0dXJl";
+  for (const logFormat of ["json", "text"] as const) {
+    const found = await lines({ logFormat }, (logger) => {
+      logger.warn("refused {idToken} of {peer}", { idToken: token, peer: "w" });
+      logger.warn(`token=5e6f70`, { event: "token_refused", data: { token: "5e6f70", peer: "w" } });
+      logger.error("failed: {error}", { error: new Error("password=hunter2") });
+    });
+    assert.equal(found.length, 3);
+    assert.doesNotMatch(found.join("\n"), /eyJ|5e6f70|hunter2/);
+    if (logFormat === "text") continue;
+    const parsed: Record<string, unknown> = JSON.parse(found[1] ?? "");
+    assert.deepEqual([parsed["event"], parsed["data"]], ["token_refused", { token: "***", peer: "w" }]);
+  }
 });
