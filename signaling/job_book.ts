@@ -98,6 +98,11 @@ export class JobBook {
     this.#write(job, () => this.#store.put("job", job.key, record), then);
   }
 
+  /** Calls back when what was changed before is kept and told. */
+  after(job: Job, then: () => void): void {
+    this.#write(job, () => Promise.resolve(), then);
+  }
+
   /** Forgets a job, then calls back. */
   forget(job: Job, then: () => void = () => {}): void {
     if (this.#jobs.get(job.key) === job) {

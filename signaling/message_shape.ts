@@ -13,6 +13,10 @@ const MAX_CHARS: ReadonlyMap<unknown, number> = new Map([
   ["quit", 16 * 1024],
   ["error", 16 * 1024],
   ["discover_peers", 64 * 1024],
+  ["job_submit", 128 * 1024],
+  ["job_withdraw", 16 * 1024],
+  ["job_answer", 16 * 1024],
+  ["job_report", 16 * 1024],
 ]);
 
 /** Whether a message of a type is longer than any honest one. */

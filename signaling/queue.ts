@@ -10,7 +10,8 @@ import {
 import { BOOK_LIMITS, type BookLimits, JobBook } from "./job_book.ts";
 import { type Clock, SYSTEM_CLOCK } from "./queue_clock.ts";
 import type { JobState } from "./queue_job.ts";
-import { QueueRoom, type QueueSettings, type QueueWatch } from "./queue_room.ts";
+import { QueueRoom } from "./queue_room.ts";
+import type { QueueSettings, QueueWatch } from "./queue_settings.ts";
 import { send, sendError } from "./reply.ts";
 import type { RegisteredPeer } from "./room.ts";
 import type { Store } from "./store.ts";
@@ -80,7 +81,7 @@ export class Queue {
     this.#settings = { book, clock: this.#clock, watch, answerS, holdS, graceMs };
     for (const peer of peers) this.joined(peer);
     for (const job of jobs) this.#room(job.record.room)?.restore(job);
-    for (const room of this.#rooms.values()) room.route();
+    for (const room of this.#rooms.values()) room.tick(false);
     if (jobs.length > 0) logger.info("{count} job(s) from before go on", { count: jobs.length });
     this.#tickLater();
   }

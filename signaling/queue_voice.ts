@@ -78,7 +78,9 @@ export class QueueVoice {
   #tellChanged(jobs: readonly Job[]): void {
     jobs.forEach((job, index) => {
       const peer = this.#peers.get(job.record.client);
-      if (peer && job.toldPosition !== index + 1) this.#tellPlace(job, peer, index + 1);
+      // Who was not told yet is told when the job is kept.
+      const isNews = job.toldPosition !== undefined && job.toldPosition !== index + 1;
+      if (peer && isNews) this.#tellPlace(job, peer, index + 1);
     });
   }
 
