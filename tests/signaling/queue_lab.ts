@@ -33,6 +33,11 @@ export class TestClock implements Clock {
     this.#now = end;
   }
 
+  /** Rings nothing of what it was asked to. */
+  forgetAll(): void {
+    this.#timers.clear();
+  }
+
   #next(end: number): { at: number; run: () => void } | undefined {
     return [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
   }
@@ -48,7 +53,7 @@ export interface Played {
 /** A queue without sockets, its clock, and the peers of a room. */
 export class QueueLab {
   readonly clock = new TestClock();
-  readonly store: Store;
+  store: Store;
   queue: Queue;
   readonly peers = new Map<string, Played>();
   readonly #options: QueueOptions;
@@ -65,11 +70,12 @@ export class QueueLab {
     return lab;
   }
 
-  /** A new process over the same store: the old one is forgotten as it is, and all peers are gone. */
-  async crash(): Promise<void> {
-    await this.queue.stop();
+  /** A new process, with what the old one had in its store by then; that is forgotten, and all peers are gone. */
+  async kill(store: Store = this.store): Promise<void> {
+    this.clock.forgetAll();
     this.peers.clear();
-    this.queue = new Queue(this.store, this.#options);
+    this.store = store;
+    this.queue = new Queue(store, this.#options);
     await this.queue.start();
   }
 

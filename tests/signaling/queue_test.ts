@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { type QueueLab, withQueue } from "./queue_lab.ts";
+import { MemoryStore } from "../../signaling/store.ts";
+import { QueueLab, withQueue } from "./queue_lab.ts";
 
 /** A worker that runs a job of a client. */
 async function running(lab: QueueLab, job = "job-0001"): Promise<void> {
@@ -318,3 +319,91 @@ Deno.test("a job waits for a worker that is free soon rather than for a slow tra
     await lab.pass(601_000);
     assert.deepEqual(await lab.news("slow"), ["job_offer job-0003"]);
   }));
+
+Deno.test("a killed server knows its jobs: who waits keeps the place, who is assigned the worker", () =>
+  withQueue(async (lab) => {
+    await running(lab);
+    lab.worker("w2");
+    lab.submit("ada", "job-0002");
+    lab.answer("w2", "job-0002");
+    for (const id of ["job-0003", "job-0004"]) lab.submit("ada", id);
+    const kept = await lab.kept();
+    assert.deepEqual(Object.values(kept), ["running w1", "assigned w2", "queued", "queued"]);
+    await lab.kill();
+    assert.deepEqual(await lab.kept(), kept);
+    lab.client("ada");
+    for (const id of ["job-0004", "job-0003", "job-0002", "job-0001"]) lab.submit("ada", id);
+    assert.deepEqual((await lab.news("ada")).sort(), [
+      "assigned job-0002 w2",
+      "queued job-0003 1",
+      "queued job-0004 2",
+      "running job-0001 w1",
+    ]);
+    lab.worker("w3");
+    assert.deepEqual(await lab.news("w3"), ["job_offer job-0003"]);
+  }));
+
+Deno.test("what was offered before a kill is taken by a late report, or offered anew", () =>
+  withQueue(async (lab) => {
+    lab.worker("w1");
+    lab.client("ada");
+    lab.submit("ada", "job-0001");
+    lab.worker("w2");
+    lab.submit("ada", "job-0002");
+    await lab.told("w1");
+    await lab.kill();
+    lab.client("ada");
+    lab.worker("w1", { status: "reserved" });
+    lab.report("w1", "job-0001", "held");
+    lab.worker("w2");
+    lab.submit("ada", "job-0001");
+    assert.deepEqual(await lab.news("ada"), ["assigned job-0001 w1", "assigned job-0001 w1"]);
+    assert.deepEqual(await lab.news("w2"), []);
+    await lab.pass(15_000);
+    assert.deepEqual(await lab.news("w2"), ["job_offer job-0002"]);
+  }));
+
+Deno.test("a client that does not come back after a kill does not keep its place for ever", () =>
+  withQueue(async (lab) => {
+    lab.worker("w1", { status: "busy" });
+    lab.client("ada");
+    lab.submit("ada", "job-0001");
+    await lab.queue.settled();
+    await lab.kill();
+    await lab.pass(5 * 60_000);
+    assert.deepEqual(await lab.kept(), {});
+  }));
+
+Deno.test("what the store has that is no job is left out", async () => {
+  const store = new MemoryStore();
+  await store.put("job", "room/job-0001", { state: "queued" });
+  await store.put("job", "elsewhere", null);
+  const lab = await QueueLab.start({}, store);
+  lab.worker("w1");
+  lab.client("ada");
+  lab.submit("ada", "job-0001");
+  assert.deepEqual(await lab.news("w1"), ["job_offer job-0001"]);
+  await lab.queue.stop();
+});
+
+Deno.test("a step that cannot be kept is not told until it is", async () => {
+  const store = new MemoryStore();
+  const lab = await QueueLab.start({}, store);
+  lab.worker("w1");
+  lab.client("ada");
+  const put = store.put.bind(store);
+  let failures = 2;
+  store.put = (...args) => failures-- > 0 ? Promise.reject(new Error("disk full")) : put(...args);
+  lab.submit("ada", "job-0001");
+  const settled = lab.queue.settled();
+  for (let i = 0; i < 3; i++) {
+    assert.deepEqual([lab.peers.get("ada")!.inbox, lab.peers.get("w1")!.inbox], [[], []]);
+    await lab.clock.pass(1_000, async () => {
+      for (let step = 0; step < 20; step++) await Promise.resolve();
+    });
+    if (failures < 0) break;
+  }
+  await settled;
+  assert.deepEqual(await lab.news("w1"), ["job_offer job-0001"]);
+  await lab.queue.stop();
+});
