@@ -16,5 +16,6 @@ export {
 export { PathValidationError } from "./storage/containment.ts";
 export { StorageResolver } from "./storage/resolver.ts";
 export { type SignalingOptions, type SignalingServer, startSignaling } from "./signaling/server.ts";
-export { type JobRequest, runClientJob } from "./client/job.ts";
+export { runClientJob } from "./client/job.ts";
+export type { JobRequest } from "./client/undertaking.ts";
 export { type ClientEvent, jsonScreen, type Screen, type Summary, textScreen } from "./client/screen.ts";
