@@ -87,6 +87,28 @@ Deno.test("workers: what they share with this machine, where it is here, and in 
     assert.equal(await watching.stop(), 0);
   }));
 
+Deno.test({
+  name: `workers: --watch on a terminal draws the list again when it changes${
+    hasPython ? "" : " (skipped: needs python3)"
+  }`,
+  ignore: !hasPython,
+  fn: () =>
+    withLab(async (test) => {
+      const worker = await startWorker(test);
+      const config = await test.lab.writeConfig(clientConfig(test));
+      const room = ["--room-id", worker.roomId, "--token", worker.token];
+      const command = [...fromSource("client/main.ts"), "workers", ...room, "--config", config, "--watch"];
+      await using terminal = new Terminal(command, test.lab.environment);
+      await terminal.shows(
+        new RegExp(`${worker.peerId} .* available .* vast \\(here ${test.clientMount}\\)`),
+      );
+      await worker.process.stop();
+      await terminal.shows(/\x1b\[H\x1b\[2J[^\x1b]*no worker is in the room/);
+      terminal.type("\x03");
+      assert.equal(await terminal.ended(), 0, terminal.text);
+    }),
+});
+
 Deno.test("train: --required-storage leaves only workers that have it, a forced way is the only one", () =>
   withLab(async (test) => {
     const { near, far, room } = await twoWorkers(test);
