@@ -103,6 +103,7 @@ Deno.test({
         new RegExp(`${worker.peerId} .* available .* vast \\(here ${test.clientMount}\\)`),
       );
       await worker.process.stop();
+      // deno-lint-ignore no-control-regex -- what a terminal is sent
       await terminal.shows(/\x1b\[H\x1b\[2J[^\x1b]*no worker is in the room/);
       terminal.type("\x03");
       assert.equal(await terminal.ended(), 0, terminal.text);
