@@ -10,6 +10,8 @@ interface Owner {
   active: number;
   /** Since when it waits for its turn: since it got its last, or came. Milliseconds since the epoch. */
   since: number;
+  /** Of those who wait since the same moment, who came first. */
+  turn: number;
   /** By what they wish for, each by place. */
   readonly lines: Map<string, Job[]>;
   waiting: number;
@@ -24,6 +26,7 @@ export class FairOrder {
   /** Those with a waiting job, in the order of their turns. */
   readonly #owners: Owner[] = [];
   #size = 0;
+  #turns = 0;
 
   /** How many jobs wait. */
   get size(): number {
@@ -72,7 +75,10 @@ export class FairOrder {
   /** A job's owner has got its turn at this time, in milliseconds since the epoch. */
   served(job: Job, at: number): void {
     const owner = this.#ownerOf(job);
-    this.#change(owner, () => owner.since = Math.max(owner.since, at));
+    this.#change(owner, () => {
+      owner.since = Math.max(owner.since, at);
+      owner.turn = ++this.#turns;
+    });
   }
 
   /** What `pick` makes of the first job in order that it makes something of; only of jobs whose wish `canGo`. */
@@ -117,7 +123,8 @@ export class FairOrder {
 
   #ownerOf(job: Job): Owner {
     const name = ownerOf(job.record);
-    const owner = this.#byName.get(name) ?? { name, active: 0, since: 0, lines: new Map(), waiting: 0 };
+    const owner = this.#byName.get(name) ??
+      { name, active: 0, since: 0, turn: ++this.#turns, lines: new Map(), waiting: 0 };
     this.#byName.set(name, owner);
     return owner;
   }
@@ -138,7 +145,7 @@ function precedes(a: Owner, b: Owner): boolean {
 
 /** Of owners with as many jobs at workers. */
 function earlier(a: Owner, b: Owner): boolean {
-  return a.since !== b.since ? a.since < b.since : a.name < b.name;
+  return a.since !== b.since ? a.since < b.since : a.turn < b.turn;
 }
 
 function placeIn(line: readonly Job[], { record }: Job): number {

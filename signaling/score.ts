@@ -43,10 +43,9 @@ export function explainMissing(job: QueuedJob, workers: readonly WorkerFacts[]):
   const missing = [...new Set(workers.map((worker) => lacks(job, worker)))].filter((each) =>
     each !== undefined
   );
-  const each = missing.length === 1 ? `no worker ${missing[0]}` : `no worker ${missing.join(", and ")}`;
   const named = workers.slice(0, MAX_NAMED).map(describe);
   const more = workers.length > MAX_NAMED ? `, and ${workers.length - MAX_NAMED} more` : "";
-  return oneLine(`${each}; there are: ${named.join(", ")}${more}`);
+  return oneLine(`no worker ${missing.join(" and ")}; there are: ${named.join(", ")}${more}`);
 }
 
 function describe({ id, backends, gpuMemoryMb, gpuModel, labels, status }: WorkerFacts): string {
