@@ -149,7 +149,10 @@ async function fileFate(
   const of = (fate: Fate, moves: number, why: string): FilePlan => (
     { file: file.name, fate, bytes: file.bytes ?? null, moves, why }
   );
-  if (file.bytes === undefined) return of("missing", 0, `${file.path} is not there on this machine`);
+  if (file.bytes === undefined) {
+    const elsewhere = file.isOutside ? "; `check` with a worker asks whether that sees it" : "";
+    return of("missing", 0, `it is not there on this machine${elsewhere}`);
+  }
   if (file.isOutside) {
     const shared = await sharedBackend(subject, worker, file.path);
     return shared === undefined

@@ -1,7 +1,7 @@
 /** `plan`, and `train --dry-run`: what would happen to a package on each worker, and why. */
 import type { Command } from "commander";
 import { dirname, resolve } from "node:path";
-import { loadConfig } from "../config/load.ts";
+import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { sizeText } from "../config/progress.ts";
 import { ConfigError } from "../config/user_error.ts";
@@ -11,12 +11,14 @@ import { deletePeer } from "../signaling/account.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { noWorker, NoWorkerError, rankWorkers, type WorkerInfo } from "./choose_worker.ts";
 import { dryRun, type FilePlan, namedFiles, packageFiles, type Subject, type WorkerPlan } from "./dry_run.ts";
-import { checkRoom, withRoomOptions } from "./flags.ts";
+import { checkRoom, interruptible, withRoomOptions } from "./flags.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
 import { type JobFlags, wishesOf, withWishOptions } from "./job_flags.ts";
 import { backendOrder, checkWishes } from "./plan.ts";
+import { preflight } from "./preflight/preflight.ts";
+import { isAbsolute } from "./preflight/questions.ts";
 import { enterRoom, listWorkers, needsOf } from "./room.ts";
-import { table } from "./screen.ts";
+import { type Screen, screenFor, table } from "./screen.ts";
 
 /** Files that are shown one by one; `--json` has all. */
 const MAX_SHOWN = 40;
@@ -52,7 +54,10 @@ function parseKind(text: string): PackageType {
   throw new ConfigError(`--kind: expected train or track, found "${text}"`);
 }
 
-/** Prints the plan of a package. Throws `UserError`s, {@link NoWorkerError} when no worker could take the job. */
+/**
+ * Prints the plan of a package. Throws `UserError`s, as for a package that `train` would not submit,
+ * {@link NoWorkerError} when no worker could take the job.
+ */
 export async function showPlan(
   kind: PackageType,
   path: string,
@@ -62,31 +67,37 @@ export async function showPlan(
   checkRoom(flags);
   await configureLog(flags);
   const config = loadConfig(flags);
-  const wishes = wishesOf(flags, config.client);
-  const needs = needsOf({ ...flags, ...wishes });
-  const storage = StorageConfig.fromConfig(config);
-  const { storageBackend: preferredBackend, userSubdir, transfer } = wishes;
-  checkWishes({ storage, preferredBackend, userSubdir });
-  const subject: Subject = {
-    ...await examine(kind, path, configs),
-    kind,
-    storage,
-    legacyRoot: config.sharedStorageRoot,
-    preferredBackend,
-    userSubdir,
-    transfer,
-    needs,
-  };
-  const { signaling, worker } = await enterRoom(
-    config,
+  const { storageBackend: preferredBackend, userSubdir, transfer, ...wishes } = wishesOf(
     flags,
-    AbortSignal.timeout(config.connectionTimeout * 2000),
+    config.client,
   );
+  const storage = StorageConfig.fromConfig(config);
+  checkWishes({ storage, preferredBackend, userSubdir });
+  const screen = screenFor(flags);
+  await interruptible(screen, "nothing was changed", async (signal) => {
+    const found = await (await areLabels(path, kind, configs)
+      ? examineLabels(path, configs, signal)
+      : examinePackage(kind, path, flags.preflight ?? true, screen, signal));
+    const legacyRoot = config.sharedStorageRoot;
+    const needs = needsOf({ ...flags, ...wishes });
+    const subject = { ...found, kind, storage, legacyRoot, preferredBackend, userSubdir, transfer, needs };
+    await planInRoom(subject, config, flags, signal);
+  });
+}
+
+async function planInRoom(
+  subject: Subject,
+  config: Config,
+  flags: JobFlags,
+  signal: AbortSignal,
+): Promise<void> {
+  const { signaling, worker } = await enterRoom(config, flags, signal);
   try {
     const workerId = worker ?? flags.workerId;
     const all = await listWorkers(signaling);
     const asked = all.filter(({ peerId }) => workerId === undefined || peerId === workerId);
-    const plans = await dryRun(subject, rankWorkers(asked, backendOrder(storage, preferredBackend)));
+    const ours = backendOrder(subject.storage, subject.preferredBackend);
+    const plans = await dryRun(subject, rankWorkers(asked, ours));
     print(plans, subject, flags);
     if (!plans.some(({ suitable }) => suitable)) throw reasonFor(plans, all, workerId);
   } finally {
@@ -106,20 +117,42 @@ function reasonFor(
   );
 }
 
-/** Where a package lies and what it is made of. Throws {@link ConfigError} for what is none. */
-async function examine(
+type Found = Pick<Subject, "packagePath" | "isFolder" | "files">;
+
+/** Where a package lies, what it is made of, and what it names. Throws `UserError`s for one that cannot succeed. */
+async function examinePackage(
   kind: PackageType,
   path: string,
-  configs: readonly string[],
-): Promise<Pick<Subject, "packagePath" | "isFolder" | "files">> {
-  if (await areLabels(path, kind, configs)) {
-    // The package would be made beside the labels.
-    const files = await namedFiles([path, ...configs].map((each) => resolve(each)), false);
-    return { packagePath: dirname(resolve(path)), isFolder: true, files };
-  }
+  looksInside: boolean,
+  screen: Screen,
+  signal: AbortSignal,
+): Promise<Found> {
   const { packagePath, script } = await checkPackage(path, kind);
   const isFolder = script !== undefined;
-  return { packagePath, isFolder, files: await packageFiles(packagePath, isFolder) };
+  const questions = looksInside
+    ? await preflight({ path: packagePath, isFolder, kind }, screen, signal)
+    : undefined;
+  const named = await namedFiles(questions?.files.map((each) => each.path) ?? [], true);
+  return { packagePath, isFolder, files: [...await packageFiles(packagePath, isFolder), ...named] };
+}
+
+/** The package that would be made of labels, beside them, and the videos that they name. */
+async function examineLabels(path: string, configs: readonly string[], signal: AbortSignal): Promise<Found> {
+  const labels = resolve(path);
+  const { inspectLabels } = await import("./preflight/labels.ts");
+  const report = await inspectLabels(
+    { path: labels, offset: 0, size: (await Deno.stat(labels)).size },
+    signal,
+  );
+  const videos = "facts" in report
+    ? report.facts.videos.flatMap((video) => video.files).filter(isAbsolute)
+    : [];
+  const files = await namedFiles([labels, ...configs.map((each) => resolve(each))], false);
+  return {
+    packagePath: dirname(labels),
+    isFolder: true,
+    files: [...files, ...await namedFiles(videos, true)],
+  };
 }
 
 function print(plans: readonly WorkerPlan[], subject: Subject, flags: Pick<JobFlags, "json">): void {

@@ -1,7 +1,9 @@
 /** `plan`, `workers` and the choice of a worker, in separate processes. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { z } from "zod";
 import { fromSource, storageSection, type WorkerHandle } from "../../scripts/local_lab.ts";
+import { makeLabels } from "../client/preflight/make_labels.ts";
 import { clientConfig, modelIn, namesIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
 import { Terminal } from "./terminal.ts";
 
@@ -66,6 +68,31 @@ Deno.test("plan: says of each worker what would happen, and touches none; --dry-
     assert.equal(await text.exited(), 0);
     assert.match(text.output, /method +to move +expected/);
     assert.match(text.output, /pkg\.zip +shared/);
+  }));
+
+Deno.test("plan: labels that are sent, videos that stay on shared storage, and what the worker will not find", () =>
+  withLab(async (test) => {
+    const { near, room } = await twoWorkers(test);
+    const videos = [join(test.clientMount, "videos/v.mp4"), join(test.home, "v.mp4"), "/gone/v.mp4"];
+    await Deno.mkdir(join(test.storage, "videos"));
+    for (const video of videos.slice(0, 2)) await Deno.writeTextFile(video, "frames");
+    const [labels, config] = [join(test.home, "labels.slp"), join(test.home, "centroid.yaml")];
+    await Deno.writeFile(
+      labels,
+      await makeLabels({ videos: videos.map((filename) => ({ backend: { filename } })) }),
+    );
+    await Deno.writeTextFile(config, "data_config: {}");
+    const { lines, stderr } = await facts(test, clientConfig(test), ["plan", labels, config, ...room]);
+    const plan = lines.find(({ worker }) => worker === near.peerId);
+    const files = z.array(z.object({ file: z.string(), fate: z.string() })).parse(plan?.["files"]);
+    assert.deepEqual(files.map(({ file, fate }) => [file, fate]), [
+      ["labels.slp", "send"],
+      ["centroid.yaml", "send"],
+      [videos[0], "shared"],
+      [videos[1], "missing"],
+      [videos[2], "missing"],
+    ], stderr);
+    assert.deepEqual(await namesIn(test.home), ["centroid.yaml", "labels.slp", "v.mp4"]);
   }));
 
 Deno.test("workers: what they share with this machine, where it is here, and in a pipe what changes", () =>
