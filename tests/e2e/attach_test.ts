@@ -98,7 +98,7 @@ Deno.test("a job that was left with --detach goes on, is listed, and its worker 
       "--session-string",
       worker.session,
     ]);
-    await second.line(/busy with another client/);
+    await second.line(/"event":"queued"/);
     second.kill("SIGINT");
     await second.exited();
     const attached = await run(test, "attach", job);

@@ -79,7 +79,7 @@ Deno.test("a second client waits for the first and is served after it", () =>
     const path = await packageIn(join(test.clientMount, "bob"));
     const args = ["train", path, "--session-string", worker.session];
     const second = await test.lab.client(clientConfig(test), args);
-    await second.line(/busy with another client/);
+    await second.line(/"event":"queued"/);
     first.kill("SIGINT");
     const run = await clientRun(second);
     assert.equal(run.code, 0, run.stderr);
