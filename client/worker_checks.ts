@@ -63,7 +63,7 @@ async function findWorkers(
     all = await listWorkers(signaling);
   } finally {
     signaling.close();
-    await deletePeer(config.signalingHttp, signaling.peerId);
+    await deletePeer(config.signalingHttp, signaling.peerId, signaling.idToken);
   }
   const workers = named === undefined ? all : all.filter(({ peerId }) => peerId === named);
   if (workers.length === 0) {

@@ -82,18 +82,27 @@ export async function createRoom(http: string, identity: Identity, signal: Abort
   return { roomId: answer.room_id, token: answer.token };
 }
 
+/** Deletes a room in which this peer still is (PROTOCOL.md section 2); one that stays expires by itself. */
+export async function deleteRoom(http: string, identity: Identity, roomId: string): Promise<void> {
+  const body = JSON.stringify({ room_id: roomId, peer_id: identity.peerId });
+  await leave(http, "/delete-peers-and-room", body, identity.idToken);
+}
+
 /**
  * Tells the server that a peer is gone for good (PROTOCOL.md section 2); one that cannot be told is no loss. The token
  * counts where the server sees this request come from another address than the peer's socket.
  */
 export async function deletePeer(http: string, peerId: string, idToken?: string): Promise<void> {
-  const body = JSON.stringify({ peer_id: peerId });
+  await leave(http, "/delete-peer", JSON.stringify({ peer_id: peerId }), idToken);
+}
+
+async function leave(http: string, path: string, body: string, idToken: string | undefined): Promise<void> {
   const headers = {
     "Content-Type": "application/json",
     ...(idToken !== undefined && { Authorization: `Bearer ${idToken}` }),
   };
   const signal = AbortSignal.timeout(LEAVE_LIMIT_MS);
-  await post(http, "/delete-peer", z.unknown(), { headers, body, signal }).catch((error: unknown) => {
+  await post(http, path, z.unknown(), { headers, body, signal }).catch((error: unknown) => {
     logger.debug("could not leave properly: {reason}", { reason: errorText(error) });
   });
 }

@@ -7,7 +7,15 @@ import { parseJson } from "../protocol/parse_json.ts";
 import { printable } from "../protocol/printable.ts";
 import { QUEUE } from "../protocol/queue.ts";
 import type { IceServer } from "../protocol/signaling.ts";
-import { apiUrl, createRoom, deletePeer, type Identity, type RoomKey, signIn } from "./account.ts";
+import {
+  apiUrl,
+  createRoom,
+  deletePeer,
+  deleteRoom,
+  type Identity,
+  type RoomKey,
+  signIn,
+} from "./account.ts";
 import { certificateOf } from "./certificate.ts";
 import { SignalingClient } from "./client.ts";
 import { SignalingError } from "./signaling_error.ts";
@@ -30,7 +38,7 @@ const healthSchema = z.object({
 export interface ServerAddress {
   signalingHttp: string;
   signalingWebsocket: string;
-  /** Undefined: a room is made, and goes when it is left. */
+  /** Undefined: a room is made, and deleted. */
   room: RoomKey | undefined;
 }
 
@@ -199,6 +207,8 @@ async function lookAtRoom(
         figures: { register_ms, discover_ms },
       };
     } finally {
+      // Only a room that nobody else knows.
+      if (!address.room) await deleteRoom(signalingHttp, identity, room.roomId);
       client.close();
     }
   } catch (error) {
@@ -210,6 +220,6 @@ async function lookAtRoom(
         "WebSockets through?",
     });
   } finally {
-    if (identity) await deletePeer(signalingHttp, identity.peerId);
+    if (identity) await deletePeer(signalingHttp, identity.peerId, identity.idToken);
   }
 }

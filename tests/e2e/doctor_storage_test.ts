@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fromSource, LabProcess, storageSection } from "../../scripts/local_lab.ts";
+import { ListObjectsV2Command } from "@aws-sdk/client-s3";
+import { BUCKET, findServer, withServer } from "../s3/server.ts";
 import { withTempDir } from "../storage/temp.ts";
-import { runDoctor } from "./doctor_run.ts";
+import { type DoctorRun, runDoctor } from "./doctor_run.ts";
 import { canMount, withFuse } from "./fuse.ts";
 import { namesIn } from "./lab.ts";
 
@@ -170,3 +172,39 @@ Deno.test("doctor: what interrupted programs left is named, with how to remove i
     assert.match(here.detail, /\.sleap-rtc-inbox-3$/);
     assert.equal(here.status, "warning");
   }));
+
+const hasStore = findServer() !== undefined;
+
+Deno.test({
+  name: `doctor: an object store is measured like a folder, and one that is away or closed is a failure${
+    hasStore ? "" : " (skipped: no S3 server, tests/s3/install.sh installs it)"
+  }`,
+  ignore: !hasStore,
+  fn: () =>
+    withTempDir(async (dir) => {
+      const data = join(dir, "s3");
+      await Deno.mkdir(data);
+      const config = await writeConfig(dir, storageSection("cloud", `s3://${BUCKET}/lab`));
+      const run = (env: Record<string, string>): Promise<DoctorRun> =>
+        runDoctor("client", config, [], { env: { ...NOWHERE, ...env }, cwd: dir });
+      await withServer(data, async ({ env, newClient, kill, restart, halt, goOn }) => {
+        const well = await run(env);
+        assert.match(well.find(/^storage backend cloud$/).detail, /is there, no bound is known$/);
+        assert.match(well.find(/^storage backend cloud$/, /written and flushed/).detail, /read back at/);
+        const client = newClient();
+        const left = await client.send(new ListObjectsV2Command({ Bucket: BUCKET }));
+        client.destroy();
+        assert.deepEqual(left.Contents ?? [], []);
+        const closed = await run({ ...env, AWS_SECRET_ACCESS_KEY: "wrong" });
+        assert.equal(closed.find(/^storage backend cloud$/).status, "failure");
+        halt();
+        const hanging = await run(env);
+        assert.equal(hanging.find(/^storage backend cloud$/).status, "failure");
+        goOn();
+        await kill();
+        const away = await run(env);
+        assert.equal(away.find(/^storage backend cloud$/).status, "failure");
+        await restart();
+      });
+    }),
+});

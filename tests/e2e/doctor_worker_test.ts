@@ -51,6 +51,8 @@ Deno.test({
       assert.match(run.find(/^jobs folder$/).detail, /new\/scratch\/jobs$/);
       assert.equal(run.find(/^storage backend vast$/, /written and flushed/).hint, undefined);
       assert.match(run.find(/^WebSocket$/).detail, /registered in/);
+      const metrics = await (await fetch(`${lab.httpUrl}/metrics?format=prometheus`)).text();
+      assert.match(metrics, /rooms 0$/m, "the room that was made is gone");
       assert.deepEqual(await namesIn(join(folder, "new")), []);
       assert.deepEqual(await namesIn(storage), []);
     }),
