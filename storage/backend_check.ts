@@ -72,35 +72,71 @@ async function lookThere(what: string, backend: StorageBackend, signal: AbortSig
   const limit = AbortSignal.timeout(ANSWER_MS);
   const began = performance.now();
   try {
-    const free = await withFilesystem(backend, async (storage) => {
+    const { free, isListed } = await withFilesystem(backend, async (storage) => {
       const inTime = AbortSignal.any([signal, limit]);
       if (!(await storage.stat("", inTime)).isFolder) throw new UserError("it is not a folder");
-      for await (const _ of storage.list("", inTime)) break;
-      return await storage.freeSpace(inTime);
+      return { isListed: await canList(storage, inTime), free: await storage.freeSpace(inTime) };
     });
     const latency_ms = Math.round(performance.now() - began);
     const room = free === undefined ? "no bound is known" : `${sizeText(free)} free`;
     const figures = { latency_ms, free_bytes: free ?? null };
-    return { what, status: "ok", detail: `${basePath} is there, ${room}`, figures };
+    const detail = `${basePath} is there, ${room}`;
+    if (isListed) return { what, status: "ok", detail, figures };
+    const hint =
+      "folders below it may be open to this user all the same: paths that are given in full work then";
+    return { what, status: "warning", detail: `${detail}, but this user may not list it`, hint, figures };
   } catch (error) {
     signal.throwIfAborted();
-    const failed = (detail: string, hint: string): Finding => ({ what, status: "failure", detail, hint });
-    if (limit.aborted) {
-      return failed(`${basePath} does not answer within ${ANSWER_MS / 1000} s`, DEAD_HINT);
-    }
-    const fault = error instanceof FilesystemError ? error.fault : undefined;
-    if (fault === "gone" || fault === "missing") {
-      return failed(
-        `${basePath} is not there`,
-        "is it mounted? see `config show` for where the path comes from",
-      );
-    }
-    const hint = error instanceof UserError ? error.hint : undefined;
-    return failed(
-      `${basePath} cannot be read: ${errorText(error)}`,
-      hint ?? "this user needs the right to list it",
-    );
+    return {
+      what,
+      status: "failure",
+      ...(backend.isObjectStore ? noStore : noFolder)(basePath, error, limit),
+    };
   }
+}
+
+/** Many shares let a user into folders below, and keep the list of all users to themselves. */
+async function canList(storage: Filesystem, signal: AbortSignal): Promise<boolean> {
+  try {
+    for await (const _ of storage.list("", signal)) break;
+    return true;
+  } catch (error) {
+    if (error instanceof FilesystemError && error.fault === "denied") return false;
+    throw error;
+  }
+}
+
+type Reason = Pick<Finding, "detail" | "hint">;
+
+function noFolder(basePath: string, error: unknown, limit: AbortSignal): Reason {
+  if (limit.aborted) {
+    return { detail: `${basePath} does not answer within ${ANSWER_MS / 1000} s`, hint: DEAD_HINT };
+  }
+  const fault = error instanceof FilesystemError ? error.fault : undefined;
+  if (fault === "gone" || fault === "missing") {
+    const hint = "is it mounted? see `config show` for where the path comes from";
+    return { detail: `${basePath} is not there`, hint };
+  }
+  const hint = "this user needs the right to enter it";
+  return { detail: `${basePath} cannot be read: ${reasonOf(error)}`, hint };
+}
+
+function noStore(basePath: string, error: unknown, limit: AbortSignal): Reason {
+  const isGone = error instanceof FilesystemError && error.fault === "gone";
+  if (limit.aborted || isGone) {
+    const hint = "can this machine reach it, and is AWS_ENDPOINT_URL_S3 right, if it is not Amazon's?";
+    return { detail: `${basePath} does not answer: ${reasonOf(error)}`, hint };
+  }
+  const hint = error instanceof UserError && error.hint !== undefined
+    ? error.hint
+    : "is the bucket there, and do region and key (AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or " +
+      "~/.aws) open it?";
+  return { detail: `${basePath} cannot be used: ${reasonOf(error)}`, hint };
+}
+
+/** Without the path: it is the root, or a temporary file. */
+function reasonOf(error: unknown): string {
+  return errorText(error).replace(/^"[^"]*": /, "");
 }
 
 /** A base path that should be a mount and lies on this machine's disk is what is left when the mount is not there. */
@@ -214,7 +250,7 @@ function writeFailure(what: string, error: unknown, { role, userSubdir }: Backen
   return {
     what,
     status: isOnlyBase || isUseful ? "warning" : "failure",
-    detail: `it cannot be written to: ${errorText(error)}`,
+    detail: `it cannot be written to: ${reasonOf(error)}`,
     ...(hint === undefined ? {} : { hint }),
   };
 }

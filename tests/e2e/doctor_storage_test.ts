@@ -196,15 +196,59 @@ Deno.test({
         client.destroy();
         assert.deepEqual(left.Contents ?? [], []);
         const closed = await run({ ...env, AWS_SECRET_ACCESS_KEY: "wrong" });
-        assert.equal(closed.find(/^storage backend cloud$/).status, "failure");
+        assert.match(closed.find(/^storage backend cloud$/, /cannot be used: /).hint ?? "", /AWS_REGION/);
         halt();
         const hanging = await run(env);
-        assert.equal(hanging.find(/^storage backend cloud$/).status, "failure");
+        assert.match(hanging.find(/^storage backend cloud$/).detail, /does not answer: /);
         goOn();
         await kill();
         const away = await run(env);
-        assert.equal(away.find(/^storage backend cloud$/).status, "failure");
+        const { status, hint } = away.find(/^storage backend cloud$/, /does not answer: /);
+        assert.equal(status, "failure");
+        assert.match(hint ?? "", /AWS_ENDPOINT_URL_S3/);
         await restart();
       });
+    }),
+});
+
+/** Root that may not pass over permissions: its folders are its own, others' are others'. */
+const ORDINARY = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"];
+const hasSetpriv = isRoot && await new Deno.Command(ORDINARY[0]!, {
+  args: [...ORDINARY.slice(1), "true"],
+  stdout: "null",
+  stderr: "null",
+}).output().then(({ success }) => success, () => false);
+
+Deno.test({
+  name:
+    `doctor: a share that is closed at its top and open below is no failure, and tried in the user's folder${
+      hasSetpriv ? "" : " (skipped: needs root and setpriv)"
+    }`,
+  ignore: !hasSetpriv,
+  fn: () =>
+    withTempDir(async (dir) => {
+      const share = join(dir, "share");
+      await Deno.mkdir(join(share, "alice"), { recursive: true });
+      await Deno.chown(share, 65_534, 65_534);
+      await Deno.chmod(share, 0o711);
+      const options = { env: NOWHERE, cwd: dir, prefix: ORDINARY };
+      const config = await writeConfig(dir, storageSection("vast", share));
+      for (const program of ["client", "worker"] as const) {
+        const run = await runDoctor(program, config, [], options);
+        assert.equal(run.find(/^storage backend vast$/, /but this user may not list it$/).status, "warning");
+        const closed = run.find(/^storage backend vast$/, /^it cannot be written to: permission denied/);
+        assert.equal(closed.status, "warning");
+        assert.match(
+          closed.hint ?? "",
+          program === "client" ? /set user_subdir under \[client\]/ : /write there/,
+        );
+      }
+      const own = await writeConfig(
+        dir,
+        `${storageSection("vast", share)}[client]\nuser_subdir = "alice"\n`,
+      );
+      const run = await runDoctor("client", own, [], options);
+      assert.match(run.find(/^storage backend vast$/, /written and flushed/).detail, /read back at/);
+      assert.deepEqual(await namesIn(join(share, "alice")), []);
     }),
 });
