@@ -1,7 +1,7 @@
 /** Coming back to a job that goes on, or has ended, without its client. */
 import type { Config } from "../config/load.ts";
 import { errorText, UserError } from "../config/user_error.ts";
-import { factsSchema, type JobAttach, type JobFacts } from "../protocol/jobs.ts";
+import { factsSchema, type JobAttach, type JobEndState, type JobFacts } from "../protocol/jobs.ts";
 import { formatSession } from "../protocol/session_string.ts";
 import { parseJson } from "../protocol/parse_json.ts";
 import { pause } from "../signaling/presence.ts";
@@ -23,6 +23,9 @@ import { say, stopEarly, tell } from "./talk.ts";
 const ANSWER_LIMIT_MS = 10_000;
 /** A job whose worker was lost is looked for after so many milliseconds each: a worker may be started anew. */
 const PAUSES_MS = [0, 2_000, 4_000, 8_000] as const;
+
+/** An event behind the last one: of what has happened, only the end is told again. */
+export const NOTHING_AGAIN = Number.MAX_SAFE_INTEGER;
 
 /** No worker that can be asked knows the job. */
 export class UnknownJobError extends UserError {}
@@ -96,6 +99,7 @@ export async function attachToJob(
   const { inbox, screen, signal } = options;
   return await withWorker(room, config, screen, signal, async (connection, { peerId }) => {
     const conversation = new Conversation(connection.pipe);
+    const known: JobRecord = { ...record, files: [...record.files], placed: [...record.placed] };
     try {
       const facts = await askForJob(
         conversation,
@@ -103,14 +107,16 @@ export async function attachToJob(
         signal,
       );
       screen.show({ event: "info", text: `job ${record.id}: ${facts.state}` });
-      const end = await follow(record, conversation, options);
+      const end = await follow(known, conversation, options);
+      known.end = await endState(conversation, record.id, end, signal);
       const results = await bringHome(placesOf(record, config), end, {
         inbox,
         outputDir: record.output_dir,
         screen,
         signal,
+        onPlaced: (name, path) => known.placed.push({ name, path }),
       });
-      await remember(record, conversation.seen, end);
+      await remember(known, conversation.seen);
       const summary = summarize({
         job_id: record.id,
         method: record.method,
@@ -123,11 +129,32 @@ export async function attachToJob(
       });
       return { summary, state: facts.state };
     } catch (error) {
-      await remember(record, conversation.seen);
+      await remember(known, conversation.seen);
       // It began long ago, whether this program saw that or not.
       throw error instanceof WorkerLostError ? new WorkerLostError(true) : error;
     }
   });
+}
+
+/**
+ * How the worker says that a job has ended which was followed to this end: cancelled and interrupted jobs have failed
+ * otherwise. Throws the abort reason.
+ */
+export async function endState(
+  conversation: Conversation,
+  id: string,
+  end: JobEnd,
+  signal: AbortSignal,
+): Promise<JobEndState> {
+  if (end.type !== "failed") return end.type === "complete" ? "complete" : "failed";
+  try {
+    const { state } = await askForJob(conversation, { id, after: NOTHING_AGAIN, results: false }, signal);
+    return state === "running" ? "failed" : state;
+  } catch {
+    // What is known is that it has failed.
+    signal.throwIfAborted();
+    return "failed";
+  }
 }
 
 async function follow(
@@ -150,6 +177,7 @@ async function follow(
     rtc: true,
     inbox,
     onStart: () => {},
+    onResults: ({ files }) => record.files.push(...files),
     signal: AbortSignal.any([signal, leave.signal]),
   }).finally(() => hold(undefined));
   return end.type === "retry"
@@ -158,9 +186,8 @@ async function follow(
 }
 
 /** Never throws: what cannot be written down is shown again next time. */
-async function remember(record: JobRecord, seen: number, end?: JobEnd): Promise<void> {
-  const change = end ? { end: end.type === "complete" ? "complete" as const : "failed" as const } : {};
-  await writeRecord({ ...record, ...change, seen: Math.max(seen, record.seen) }).catch(() => {});
+async function remember(record: JobRecord, seen: number): Promise<void> {
+  await writeRecord({ ...record, seen: Math.max(seen, record.seen) }).catch(() => {});
 }
 
 function placesOf({ result_folders, job_folder, remote }: JobRecord, config: Config): JobPlaces {

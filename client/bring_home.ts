@@ -4,7 +4,7 @@ import { errorText } from "../config/user_error.ts";
 import type { StorageBackend } from "../storage/backend.ts";
 import { downloadTree, withStore } from "../storage/object_store.ts";
 import type { JobEnd } from "./follow.ts";
-import { fetchFromInbox, fetchFromStorage } from "./results.ts";
+import { fetchFromInbox, fetchFromStorage, type OnPlaced } from "./results.ts";
 import type { Screen } from "./screen.ts";
 
 /** Where a job's results are, and what was made for it. */
@@ -25,6 +25,7 @@ export interface Home {
   outputDir: string;
   screen: Screen;
   signal: AbortSignal;
+  onPlaced?: OnPlaced;
 }
 
 /**
@@ -34,12 +35,12 @@ export interface Home {
 export async function bringHome(
   places: JobPlaces,
   end: Exclude<JobEnd, { type: "retry" }>,
-  { inbox, outputDir, screen, signal }: Home,
+  { inbox, outputDir, screen, signal, onPlaced }: Home,
 ): Promise<string | null> {
   const isNew = end.type === "complete" || places.jobFolder !== undefined || places.remote !== undefined;
   const folders = places.remote ? [await download(places.remote, inbox, signal)] : places.resultFolders;
-  const stored = isNew ? await fetchFromStorage(folders, outputDir, signal) : undefined;
-  const received = await fetchFromInbox(end.arrived, inbox, outputDir, signal);
+  const stored = isNew ? await fetchFromStorage(folders, outputDir, signal, onPlaced) : undefined;
+  const received = await fetchFromInbox(end.arrived, inbox, outputDir, signal, onPlaced);
   await tidy(places, screen);
   const results = stored ?? received;
   return results === undefined ? null : resolve(results);

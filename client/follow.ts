@@ -1,7 +1,9 @@
 import { basename, join } from "node:path";
 import { WorkerLostError } from "./job_error.ts";
 import { Link } from "../rtc/link.ts";
+import { type JobResults, resultsSchema } from "../protocol/jobs.ts";
 import { type FilesMessageType, isAboutFiles } from "../protocol/message.ts";
+import { parseJson } from "../protocol/parse_json.ts";
 import { FileReceiver } from "../rtc/receive.ts";
 import { declineFiles, FilesReceiver, parseOffer } from "../rtc/receive_files.ts";
 import { createInside } from "../storage/containment.ts";
@@ -30,6 +32,8 @@ export interface FollowOptions {
   inbox: string;
   /** Called when the first run begins. */
   onStart: () => void;
+  /** Called with what the job has made, before its end. */
+  onResults?: (results: JobResults) => void;
   signal: AbortSignal;
 }
 
@@ -171,6 +175,11 @@ class Follower {
         showMessage(this.#options.screen, incoming);
         // Our workers say how the job ended; a Python one may say no more than this.
         return this.#options.isOurs ? undefined : this.#retry();
+      case "JOB_RESULTS": {
+        const results = parseJson(resultsSchema, incoming.json);
+        if (results) this.#options.onResults?.(results);
+        return undefined;
+      }
       case "JOB_COMPLETE":
         return this.#isOther(incoming.id) ? undefined : this.#complete();
       case "JOB_FAILED":

@@ -1,17 +1,18 @@
 /** One job from the choice of a worker to its results at home. */
 import type { Config } from "../config/load.ts";
-import { JOBS } from "../protocol/jobs.ts";
+import { type JobEndState, JOBS } from "../protocol/jobs.ts";
 import { formatMessage } from "../protocol/message.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { StorageResolver } from "../storage/resolver.ts";
 import type { Connection } from "./connect.ts";
 import { Conversation } from "./conversation.ts";
 import { followJob, type JobEnd } from "./follow.ts";
-import { attachAgain } from "./attach.ts";
+import { attachAgain, endState } from "./attach.ts";
 import { bringHome, tidy } from "./bring_home.ts";
 import { Detached, JobFailedError, RefusedError, WorkerLostError } from "./job_error.ts";
 import type { HoldJob } from "./interrupt.ts";
 import { JobLog } from "./job_log.ts";
+import type { JobRecord } from "./job_records.ts";
 import { stopEarly } from "./talk.ts";
 import { type Attempt, checkWishes } from "./plan.ts";
 import { preflightOnWorker } from "./preflight/preflight.ts";
@@ -151,7 +152,9 @@ class ClientJob {
       if (this.#comesBack) await this.log.begin(this.#jobId, attempt, started, target, this.#conversation);
       else if (this.request.detach) this.screen.show({ event: "warning", text: CANNOT_DETACH });
       const end = await this.#followOrTidy(attempt, started);
-      await this.log.end(end);
+      await this.log.end(
+        this.#comesBack ? await endState(this.#conversation, this.#jobId, end, this.signal) : "failed",
+      );
       await started.release();
       if (end.type === "retry") {
         refusal = `${attempt.method} did not work: ${end.reason}`;
@@ -195,33 +198,38 @@ class ClientJob {
       return await this.#follow(attempt);
     } catch (error) {
       await this.log.leave();
-      const isCancelled = this.signal.aborted && await this.#cancel();
+      const cancelled = this.signal.aborted ? await this.#cancel() : undefined;
+      if (cancelled) await this.log.end(cancelled);
       const results = await firstFolder(started.resultFolders);
       await started.release();
       if (results !== undefined) {
         this.screen.show({ event: "warning", text: `there are results in ${results}` });
-      } else if (isCancelled || !this.#comesBack) await tidy(started, this.screen);
+      } else if (cancelled || !this.#comesBack) await tidy(started, this.screen);
       throw error;
     }
   }
 
-  /** A worker that goes on without its client must be told; whether the job has ended. Never throws. */
-  async #cancel(): Promise<boolean> {
+  /**
+   * A worker that goes on without its client must be told. Returns how the job has ended; undefined when that is not
+   * known. Never throws.
+   */
+  async #cancel(): Promise<JobEndState | undefined> {
     const { pipe } = this.connection;
-    if (!this.#comesBack) return true;
+    if (!this.#comesBack) return "cancelled";
     const limit = AbortSignal.timeout(CANCEL_LIMIT_MS);
     try {
       await pipe.send(formatMessage({ type: "JOB_CANCEL", id: this.#jobId }), limit);
       for (let incoming; (incoming = await this.#conversation.next(undefined, limit));) {
         const { type } = incoming;
-        if (type === "JOB_FAILED" || type === "JOB_COMPLETE" || type === "JOB_UNKNOWN") return true;
+        if (type === "JOB_COMPLETE") return "complete";
+        if (type === "JOB_FAILED" || type === "JOB_UNKNOWN") return "cancelled";
         if (type === "CLOSED") break;
       }
     } catch {
       // It ends the job when it hears of it, which may be later.
     }
     this.screen.show({ event: "warning", text: mayGoOn(this.#jobId) });
-    return false;
+    return undefined;
   }
 
   async #follow(attempt: Attempt): Promise<JobEnd> {
@@ -244,6 +252,7 @@ class ClientJob {
             cancel: undefined,
           });
         },
+        onResults: ({ files }) => this.log.made(files),
         signal: AbortSignal.any([this.signal, leave.signal]),
       });
     } finally {
@@ -258,7 +267,10 @@ class ClientJob {
     worker: string,
   ): Promise<Summary> {
     const { request: { outputDir }, inbox, screen, signal } = this;
-    const results = await bringHome(started, end, { inbox, outputDir, screen, signal });
+    const placed: JobRecord["placed"] = [];
+    const onPlaced = (name: string, path: string): void => void placed.push({ name, path });
+    const results = await bringHome(started, end, { inbox, outputDir, screen, signal, onPlaced });
+    await this.log.place(placed);
     return summarize({
       job_id: this.#jobId,
       method: attempt.method,

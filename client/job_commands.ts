@@ -4,7 +4,7 @@ import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { ExitCode } from "../config/program.ts";
 import { type JobFacts, jobsSchema } from "../protocol/jobs.ts";
-import { askForJob, attachToJob, awaitFacts, roomOf } from "./attach.ts";
+import { askForJob, attachToJob, awaitFacts, NOTHING_AGAIN, roomOf, UnknownJobError } from "./attach.ts";
 import { Conversation, type Incoming } from "./conversation.ts";
 import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
 import { showMessage } from "./follow.ts";
@@ -21,6 +21,10 @@ const LIST_LIMIT_MS = 10_000;
 /** A job that was cancelled ends within this, in milliseconds. */
 const CANCEL_LIMIT_MS = 30_000;
 
+/** A worker that was started anew without `--room-id` and `--token` has made a new room. */
+const UNANSWERED = "unknown: its worker does not answer (in another room now? --session-string)";
+const quiet: Screen = { show: () => {}, close: () => {} };
+
 interface LogFlags extends CommonFlags {
   follow?: boolean;
 }
@@ -29,11 +33,16 @@ interface AttachFlags extends CommonFlags {
   outputDir?: string;
 }
 
+/** What a command about one job begins with. */
+export interface Prepared {
+  record: JobRecord;
+  room: ReturnType<typeof roomOf>;
+  config: Config;
+  screen: Screen;
+}
+
 /** Room, settings and screen of a command about one job. */
-async function prepare(
-  id: string,
-  flags: CommonFlags,
-): Promise<{ record: JobRecord; room: ReturnType<typeof roomOf>; config: Config; screen: Screen }> {
+export async function prepareForJob(id: string, flags: CommonFlags): Promise<Prepared> {
   if (flags.sessionString !== undefined || flags.roomId !== undefined || flags.token !== undefined) {
     checkRoom(flags);
   }
@@ -44,7 +53,7 @@ async function prepare(
 }
 
 async function attach(id: string, flags: AttachFlags): Promise<void> {
-  const { record, room, config, screen } = await prepare(id, flags);
+  const { record, room, config, screen } = await prepareForJob(id, flags);
   const outputDir = flags.outputDir ?? record.output_dir;
   await Deno.mkdir(outputDir, { recursive: true });
   const onKept = (text: string): void => screen.show({ event: "warning", text });
@@ -71,7 +80,7 @@ function unlessDetached(error: unknown): undefined {
 }
 
 async function showLog(id: string, flags: LogFlags): Promise<void> {
-  const { record, room, config, screen } = await prepare(id, flags);
+  const { record, room, config, screen } = await prepareForJob(id, flags);
   await interruptible(screen, "the job goes on", async (signal) => {
     await withWorker(room, config, screen, signal, async ({ pipe }) => {
       const conversation = new Conversation(pipe);
@@ -105,7 +114,7 @@ function isEnd({ type }: Incoming): boolean {
 
 /** Asks the worker to end a job; waits for the end of one that is cancelled. */
 async function end(type: "JOB_STOP" | "JOB_CANCEL", id: string, flags: CommonFlags): Promise<void> {
-  const { record, room, config, screen } = await prepare(id, flags);
+  const { record, room, config, screen } = await prepareForJob(id, flags);
   await interruptible(screen, "the job goes on", async (signal) => {
     await withWorker(room, config, screen, signal, async ({ pipe }) => {
       const conversation = new Conversation(pipe);
@@ -145,7 +154,7 @@ async function listJobs(flags: CommonFlags): Promise<void> {
 }
 
 function rowOf({ id, submitted, package: path, end, worker_says: says }: ListedJob): string[] {
-  const state = end ?? says?.state ?? "unknown: its worker does not answer";
+  const state = end ?? says?.state ?? UNANSWERED;
   const waiting = end === null && says?.results ? ", results wait for attach" : "";
   return [id, `${state}${waiting}`, submitted.slice(0, 19).replace("T", " "), path];
 }
@@ -156,22 +165,51 @@ async function askWorkers(
   flags: CommonFlags,
   config: Config,
 ): Promise<Map<string, JobFacts>> {
-  const quiet: Screen = { show: () => {}, close: () => {} };
-  const rooms = new Map(
-    records.map((record) => roomOf(record, flags)).map((room) => [room.sessionString, room]),
-  );
-  const found = await Promise.all([...rooms.values()].map(async (room) => {
+  const rooms = Map.groupBy(records, (record) => roomOf(record, flags).sessionString);
+  const found = await Promise.all([...rooms].map(async ([sessionString, jobs]) => {
     const signal = AbortSignal.timeout(LIST_LIMIT_MS);
-    return await withWorker(room, config, quiet, signal, async ({ pipe }) => {
-      const conversation = new Conversation(pipe);
-      await say({ conversation, signal }, { type: "JOBS_LIST" });
-      for (let incoming; (incoming = await conversation.next(undefined, signal))?.type !== "CLOSED";) {
-        if (incoming?.type === "JOBS") return jobsSchema.parse(JSON.parse(incoming.json));
-      }
-      return [];
-    }).catch(() => []);
+    const room = { ...(sessionString !== undefined && { sessionString }), purpose: "look" } as const;
+    return await withWorker(
+      room,
+      config,
+      quiet,
+      signal,
+      ({ pipe }) => askAll(new Conversation(pipe), jobs, signal),
+    )
+      .catch(() => []);
   }));
   return new Map(found.flat().map((facts) => [facts.id, facts]));
+}
+
+/** What a worker says of jobs: of its room in one answer, of those from another room one by one. */
+async function askAll(
+  conversation: Conversation,
+  jobs: readonly JobRecord[],
+  signal: AbortSignal,
+): Promise<JobFacts[]> {
+  await say({ conversation, signal }, { type: "JOBS_LIST" });
+  const listed = await awaitList(conversation, signal);
+  for (const { id } of jobs) {
+    if (listed.some((facts) => facts.id === id)) continue;
+    const wish = { id, after: NOTHING_AGAIN, results: false };
+    const facts = await askForJob(conversation, wish, signal).catch(unlessUnknown);
+    if (facts) listed.push(facts);
+    // Who follows a job that runs can ask for no other.
+    if (facts?.state === "running") break;
+    if (facts) await tell(conversation, quiet, signal, Infinity);
+  }
+  return listed;
+}
+
+async function awaitList(conversation: Conversation, signal: AbortSignal): Promise<JobFacts[]> {
+  for (let incoming; (incoming = await conversation.next(undefined, signal))?.type !== "CLOSED";) {
+    if (incoming?.type === "JOBS") return jobsSchema.parse(JSON.parse(incoming.json));
+  }
+  return [];
+}
+
+function unlessUnknown(error: unknown): undefined {
+  if (!(error instanceof UnknownJobError)) throw error;
 }
 
 /** Adds the commands. */

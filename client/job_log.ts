@@ -1,7 +1,7 @@
 import { errorText } from "../config/user_error.ts";
+import type { JobEndState, ResultFile } from "../protocol/jobs.ts";
 import type { Conversation } from "./conversation.ts";
 import type { JobPlaces } from "./bring_home.ts";
-import type { JobEnd } from "./follow.ts";
 import { forgetOldRecords, type JobRecord, writeRecord } from "./job_records.ts";
 import type { Target } from "./with_worker.ts";
 import type { Attempt } from "./plan.ts";
@@ -52,6 +52,8 @@ export class JobLog {
       job_folder: jobFolder ?? null,
       remote: remote ? { backend: remote.store.name, path: remote.path } : null,
       seen: 0,
+      files: [],
+      placed: [],
       end: null,
     };
     this.#screen.show({ event: "job", job_id: id });
@@ -63,9 +65,19 @@ export class JobLog {
     }, WRITE_EVERY_MS);
   }
 
+  /** The job has made these, among others. */
+  made(files: readonly ResultFile[]): void {
+    void this.#write({ files: [...this.#record?.files ?? [], ...files] });
+  }
+
+  /** They have come home. */
+  async place(placed: JobRecord["placed"]): Promise<void> {
+    if (placed.length > 0) await this.#write({ placed: [...this.#record?.placed ?? [], ...placed] });
+  }
+
   /** The job has ended. */
-  async end(end: JobEnd): Promise<void> {
-    await this.#write({ end: end.type === "complete" ? "complete" : "failed" });
+  async end(end: JobEndState): Promise<void> {
+    await this.#write({ end });
     clearInterval(this.#timer);
   }
 

@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../config/user_error.ts";
-import { JOB_ENDS } from "../protocol/jobs.ts";
+import { JOB_ENDS, resultFileSchema } from "../protocol/jobs.ts";
 import { parseJson } from "../protocol/parse_json.ts";
 
 /** Names another folder for the records. */
@@ -33,6 +33,10 @@ const recordSchema = z.object({
   remote: z.object({ backend: z.string(), path: z.string() }).nullable(),
   /** Number of the last event that was shown. */
   seen: z.int().min(0),
+  /** What it made, as its worker told. */
+  files: z.array(resultFileSchema).default([]),
+  /** Where that is at home: names of files, or of folders with all below them, the latest last; paths are absolute. */
+  placed: z.array(z.object({ name: z.string(), path: z.string() })).default([]),
   /** Null while it is not known to have ended. */
   end: z.enum(JOB_ENDS).nullable(),
 });

@@ -20,6 +20,7 @@ import { jobExamples, type JobFlags, wishesOf, withJobOptions } from "./job_flag
 import { preflight } from "./preflight/preflight.ts";
 import { closeConnections, withWorker } from "./with_worker.ts";
 import { addPlanCommand, showPlan } from "./plan_command.ts";
+import { addResultsCommands } from "./results_command.ts";
 import { addStorageCommands } from "./storage_command.ts";
 import type { JobRequest } from "./undertaking.ts";
 import { addWorkersCommand } from "./workers_command.ts";
@@ -200,6 +201,7 @@ function createCommand(): Command {
     .addHelpText("after", DOCTOR_EXAMPLES).action(examine);
   addCheckCommand(program);
   addJobCommands(program);
+  addResultsCommands(program);
   addStorageCommands(program);
   const config = addConfigCommands(program);
   const suggest = config.command("suggest").argument("<file>", "a file that the worker may see as well")

@@ -8,6 +8,9 @@ import type { Arrived } from "./follow.ts";
 
 const logger = getLogger(["sleap-rtc", "client"]);
 
+/** Told where something is at home that a worker called `name`, with `/`. */
+export type OnPlaced = (name: string, path: string) => void;
+
 /** Folder below the output folder that runs go to. */
 const MODELS = "models";
 
@@ -33,13 +36,18 @@ export async function fetchFromStorage(
   folders: readonly string[],
   outputDir: string,
   signal?: AbortSignal,
+  onPlaced: OnPlaced = () => {},
 ): Promise<string | undefined> {
   const home = join(outputDir, MODELS);
   const folder = await firstFolder(folders);
   if (folder === undefined) return undefined;
-  if (await isFolder(home) && await Deno.realPath(folder) === await Deno.realPath(home)) return home;
+  if (await isFolder(home) && await Deno.realPath(folder) === await Deno.realPath(home)) {
+    onPlaced(MODELS, home);
+    return home;
+  }
   await Deno.mkdir(home, { recursive: true });
-  await publishContents(folder, home, signal);
+  const { entries } = await publishContents(folder, home, signal);
+  for (const { name, path } of entries) onPlaced(`${MODELS}/${name}`, path);
   return home;
 }
 
@@ -53,10 +61,11 @@ export async function fetchFromInbox(
   inbox: string,
   outputDir: string,
   signal: AbortSignal,
+  onPlaced: OnPlaced = () => {},
 ): Promise<string | undefined> {
   let results: string | undefined;
   for (const folder of folders) {
-    results = await fetchFolder(folder, outputDir, signal) ?? results;
+    results = await fetchFolder(folder, outputDir, signal, onPlaced) ?? results;
     await Deno.remove(folder, { recursive: true });
   }
   for (const path of files) {
@@ -139,11 +148,12 @@ async function fetchFolder(
   folder: string,
   outputDir: string,
   signal: AbortSignal,
+  onPlaced: OnPlaced,
 ): Promise<string | undefined> {
-  let results = await fetchFromStorage([join(folder, MODELS)], outputDir, signal);
+  let results = await fetchFromStorage([join(folder, MODELS)], outputDir, signal, onPlaced);
   for await (const { name, isFile } of Deno.readDir(folder)) {
     if (!isFile) continue;
-    await publish(join(folder, name), outputDir, name, signal);
+    onPlaced(name, (await publish(join(folder, name), outputDir, name, signal)).path);
     results = outputDir;
   }
   return results;

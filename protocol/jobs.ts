@@ -42,7 +42,8 @@ const MAX_NAME = 4096;
 /** Files of one `JOB_RESULTS` have about so many bytes at most; one entry more still fits a message. */
 export const RESULTS_LIST_BYTES = 32 * 1024;
 
-const resultFileSchema = z.object({
+/** See {@link ResultFile}. */
+export const resultFileSchema = z.object({
   /** Below the output folder, with `/`: runs in `models/`, predictions beside that. */
   name: z.string().min(1).max(MAX_NAME),
   /** Bytes. */

@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { clientRun, fromSource, type LabProcess, type WorkerHandle } from "../../scripts/local_lab.ts";
+import { clientConfig, namesIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
+import { MIB } from "./transfer.ts";
+
+/** What a command about results says on stdout, one object a line. */
+type Line = Record<string, unknown>;
+
+async function start(test: TestLab, ...args: string[]): Promise<LabProcess> {
+  const config = await test.lab.writeConfig(clientConfig(test));
+  const words = [...fromSource("client/main.ts"), "results", ...args, "--config", config, "--json"];
+  return test.lab.spawn(words, { env: test.lab.environment });
+}
+
+/** Runs `results …`; lines of the given event only. */
+async function results(
+  test: TestLab,
+  event: string,
+  ...args: string[]
+): Promise<{ code: number; lines: Line[]; stderr: string }> {
+  const client = await start(test, ...args);
+  const code = await client.exited();
+  const lines = client.stdout.map((line): Line => JSON.parse(line)).filter((line) => line["event"] === event);
+  return { code, lines, stderr: client.stderr.join("\n") };
+}
+
+/** A worker whose runs make these files, by a shell script; `$1` is the run's name. */
+function shellWorker(test: TestLab, script: string, toml = ""): Promise<WorkerHandle> {
+  const command = ["/bin/sh", "-c", `mkdir -p models/$1; ${script}`, "sh", "{run_name}"];
+  return test.lab.worker(
+    `${toml}\n[worker.jobs.train]\ncommand = ${JSON.stringify(command)}\n`,
+    ["--scratch", join(test.folder, "scratch")],
+  );
+}
+
+/** A job that has ended, without its client, on a worker that keeps the results; its id. */
+async function keptJob(test: TestLab, worker: WorkerHandle): Promise<string> {
+  const args = ["train", await packageIn(test.home), "--session-string", worker.session, "--detach"];
+  const left = await clientRun(await test.lab.client("", args));
+  assert.equal(left.code, 0, left.stderr);
+  const { job_id: job } = left.events.find((event) => event.event === "job")!;
+  const followed = await test.lab.runClient("", ["logs", job, "--follow"]);
+  assert.equal(followed.code, 0, followed.stderr);
+  return job;
+}
+
+Deno.test("results that a worker keeps are listed, fetched, verified, and never overwritten", () =>
+  withLab(async (test) => {
+    const worker = await shellWorker(
+      test,
+      "echo weights > models/$1/best.ckpt; echo log > models/$1/log.txt",
+    );
+    const job = await keptJob(test, worker);
+    const listed = await results(test, "file", "list", job);
+    assert.equal(listed.code, 0, listed.stderr);
+    assert.deepEqual(listed.lines.map(({ where }) => where), ["worker", "worker"]);
+    const name = String(listed.lines[0]!["name"]);
+    assert.match(name, /^models\/[^/]+\/best\.ckpt$/);
+    assert.equal((await results(test, "checked", "verify", job)).code, 1, "they are not here");
+
+    const into = join(test.folder, "into");
+    await Deno.mkdir(join(into, name, ".."), { recursive: true });
+    await Deno.writeTextFile(join(into, name), "mine");
+    const refused = await results(test, "fetched", "fetch", job, "--into", into);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /there are other files already: .*best\.ckpt/);
+    assert.equal(await Deno.readTextFile(join(into, name)), "mine");
+
+    const fetched = await results(test, "fetched", "fetch", job, "--into", into, "--force");
+    assert.equal(fetched.code, 0, fetched.stderr);
+    assert.equal(await Deno.readTextFile(join(into, name)), "weights\n");
+    assert.deepEqual(await namesIn(into), ["models"], "nothing else is left");
+    const verified = await results(test, "checked", "verify", job);
+    assert.equal(verified.code, 0, verified.stderr);
+    assert.deepEqual(verified.lines.map(({ state }) => state), ["ok", "ok"]);
+
+    await Deno.writeTextFile(join(into, name), "WEIGHTS\n");
+    const spoiled = await results(test, "checked", "verify", job);
+    assert.equal(spoiled.code, 1);
+    assert.deepEqual(spoiled.lines.map(({ state }) => state), ["differs", "ok"]);
+    const gone = await results(test, "fetched", "fetch", job, "--into", into, "--force");
+    assert.equal(gone.code, 1);
+    assert.match(gone.stderr, /the worker keeps these results no longer/);
+    assert.equal(await Deno.readTextFile(join(into, name)), "WEIGHTS\n");
+  }));
+
+Deno.test("results on shared storage are copied, those that are there are not, and a spoiled one is not taken", () =>
+  withLab(async (test) => {
+    const worker = await startWorker(test);
+    const path = await packageIn(join(test.clientMount, "alice"));
+    const args = ["train", path, "--session-string", worker.session];
+    const trained = await test.lab.runClient(clientConfig(test), args);
+    assert.equal(trained.code, 0, trained.stderr);
+    const job = trained.summary!.job_id;
+    const { lines } = await results(test, "file", "list", job);
+    assert.ok(lines.length > 0 && lines.every(({ where }) => where === "home"), JSON.stringify(lines));
+    assert.equal((await results(test, "checked", "verify", job)).code, 0);
+    // The worker is not needed.
+    await worker.process.stop();
+    const into = join(test.folder, "into");
+    const first = await results(test, "fetched", "fetch", job, "--into", into);
+    assert.equal(first.code, 0, first.stderr);
+    assert.equal((first.lines[0]!["files"] as unknown[]).length, lines.length);
+    const again = await results(test, "fetched", "fetch", job, "--into", into);
+    assert.deepEqual([again.code, again.lines[0]!["files"], again.lines[0]!["there"]], [0, [], lines.length]);
+
+    const name = String(lines[0]!["name"]);
+    await Deno.writeTextFile(join(test.storage, "alice", name), "other");
+    await Deno.remove(join(into, name));
+    const spoiled = await results(test, "fetched", "fetch", job, "--into", into);
+    assert.equal(spoiled.code, 1);
+    await assert.rejects(Deno.stat(join(into, name)), Deno.errors.NotFound);
+  }));
+
+Deno.test("results that were being fetched when the client was killed are gone on with", () =>
+  withLab(async (test) => {
+    const size = 192 * MIB;
+    const worker = await shellWorker(test, `head -c ${size} /dev/urandom > models/$1/best.ckpt`);
+    const job = await keptJob(test, worker);
+    const into = join(test.folder, "into");
+    const killed = await start(test, "fetch", job, "--into", into);
+    await killed.line(/"what":"receiving results"/);
+    killed.kill("SIGKILL");
+    await killed.exited();
+    const { code, lines, stderr } = await results(test, "progress", "fetch", job, "--into", into);
+    assert.equal(code, 0, stderr);
+    assert.ok(Number(lines.find(({ what }) => what === "receiving results")?.["done"]) > 0);
+    assert.equal((await results(test, "checked", "verify", job)).code, 0);
+    assert.deepEqual(await namesIn(into), ["models"]);
+  }));
+
+Deno.test("a job whose worker came back in another room is found there", () =>
+  withLab(async (test) => {
+    const script = "echo weights > models/$1/best.ckpt";
+    const first = await shellWorker(test, script);
+    const job = await keptJob(test, first);
+    await first.process.stop();
+    const { session } = await shellWorker(test, script);
+    const found = await test.lab.client("", ["jobs", "--session-string", session]);
+    assert.equal(await found.exited(), 0, found.output);
+    const [listed] = found.stdout.map((line) => JSON.parse(line));
+    assert.deepEqual([listed.id, listed.worker_says?.state, listed.worker_says?.results], [
+      job,
+      "complete",
+      true,
+    ]);
+    const into = join(test.folder, "into");
+    const fetched = await results(test, "fetched", "fetch", job, "--into", into, "--session-string", session);
+    assert.equal(fetched.code, 0, fetched.stderr);
+  }));
+
+Deno.test("a job that was cancelled is listed as cancelled, also after it was come back to", () =>
+  withLab(async (test) => {
+    const worker = await shellWorker(test, "echo begun; exec sleep 600");
+    const args = ["train", await packageIn(test.home), "--session-string", worker.session, "--detach"];
+    const left = await clientRun(await test.lab.client("", args));
+    const { job_id: job } = left.events.find((event) => event.event === "job")!;
+    assert.equal((await test.lab.runClient("", ["cancel", job])).code, 0);
+    assert.equal((await test.lab.runClient("", ["attach", job])).code, 1);
+    const jobs = await test.lab.client("", ["jobs"]);
+    await jobs.exited();
+    const [listed] = jobs.stdout.map((line): Line => JSON.parse(line));
+    assert.equal(listed!["end"], "cancelled");
+  }));
