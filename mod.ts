@@ -4,6 +4,7 @@
  * @module
  */
 export { type Config, type ConfigFlags, loadConfig, parseConfig, type StorageEntry } from "./config/load.ts";
+export { ERROR_CODES, type ErrorCode } from "./config/error_code.ts";
 export { ConfigError, UserError } from "./config/user_error.ts";
 export { formatMessage, type Message, parseMessage } from "./protocol/message.ts";
 export { formatSession, parseSession, type Session } from "./protocol/session_string.ts";

@@ -3,8 +3,6 @@ import { UserError } from "../config/user_error.ts";
 import { printable } from "../protocol/printable.ts";
 import { gpuText, misfit, type Needs, statusText, type WorkerInfo } from "./choose_worker.ts";
 
-/** Exit code after Ctrl-C, as shells have it. */
-const INTERRUPTED = 130;
 /** Answer of who leaves the choice to the program. */
 const BEST = "";
 
@@ -70,6 +68,6 @@ export async function askWorker(choice: Choice, signal: AbortSignal): Promise<st
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Error && error.name === "ExitPromptError")) throw error;
-    throw new UserError("interrupted", { exitCode: INTERRUPTED });
+    throw new UserError("interrupted", { code: "INTERRUPTED" });
   }
 }

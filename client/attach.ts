@@ -1,5 +1,6 @@
 /** Coming back to a job that goes on, or has ended, without its client. */
 import type { Config } from "../config/load.ts";
+import type { ErrorCode } from "../config/error_code.ts";
 import { errorText, UserError } from "../config/user_error.ts";
 import { factsSchema, type JobAttach, type JobEndState, type JobFacts } from "../protocol/jobs.ts";
 import { formatSession } from "../protocol/session_string.ts";
@@ -28,7 +29,9 @@ const PAUSES_MS = [0, 2_000, 4_000, 8_000] as const;
 export const NOTHING_AGAIN = Number.MAX_SAFE_INTEGER;
 
 /** No worker that can be asked knows the job. */
-export class UnknownJobError extends UserError {}
+export class UnknownJobError extends UserError {
+  static override readonly code: ErrorCode = "JOB_UNKNOWN";
+}
 
 /** How a job is followed. */
 export interface AttachOptions {
@@ -71,7 +74,9 @@ export async function awaitFacts(
     const incoming = await conversation.next(Math.max(0, deadline - performance.now()), signal);
     if (incoming?.type === "CLOSED") throw new WorkerLostError(true);
     if (incoming === undefined) {
-      throw new UserError(`the worker did not answer within ${ANSWER_LIMIT_MS / 1000} s`);
+      throw new UserError(`the worker did not answer within ${ANSWER_LIMIT_MS / 1000} s`, {
+        code: "WORKER_SILENT",
+      });
     }
     if (incoming.type === "JOB_UNKNOWN") {
       throw new UnknownJobError(`the worker knows no job ${id}`, {

@@ -1,7 +1,8 @@
 /** A package made of labels and training configurations, as SLEAP exports one (PROTOCOL.md section 13). */
 import { basename, dirname, join, resolve } from "node:path";
 import type { Document } from "yaml";
-import { ConfigError, errorText } from "../config/user_error.ts";
+import { errorText } from "../config/user_error.ts";
+import { GivenPackageError } from "./job_error.ts";
 
 /** First bytes of an HDF5 file: `\x89HDF\r\n\x1a\n`. */
 const HDF5: readonly number[] = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a];
@@ -24,7 +25,7 @@ export interface MadePackage {
 
 /**
  * Makes a package of a labels file and the configurations to train, in a new folder beside the labels, where it takes
- * no room, else in `elsewhere`, an existing folder. Throws {@link ConfigError} for what are no configurations of these
+ * no room, else in `elsewhere`, an existing folder. Throws {@link GivenPackageError} for what are no configurations of these
  * labels alone, Deno's file errors.
  */
 export async function makePackage(
@@ -36,11 +37,11 @@ export async function makePackage(
   for (const config of configs) {
     const name = basename(config);
     if (!CONFIG_NAME.test(name)) {
-      throw new ConfigError(
+      throw new GivenPackageError(
         `${config} cannot name a training run: expected letters, digits and _.+=@- and .yaml`,
       );
     }
-    if (files.has(name)) throw new ConfigError(`two configurations are called ${name}: rename one`);
+    if (files.has(name)) throw new GivenPackageError(`two configurations are called ${name}: rename one`);
     files.set(name, await readConfig(config, basename(labels)));
   }
   const lines = [...files.keys()].map((name) => `sleap-nn train --config-dir . --config-name ${name}\n`);
@@ -62,29 +63,33 @@ export async function makePackage(
   }
 }
 
-/** Throws {@link ConfigError} unless a file is labels. */
+/** Throws {@link GivenPackageError} unless a file is labels. */
 export async function checkLabels(path: string): Promise<void> {
   const head = new Uint8Array(HDF5.length);
   try {
     using file = await Deno.open(path, { read: true });
     await file.read(head);
   } catch (error) {
-    throw new ConfigError(`cannot read the labels ${path}: ${errorText(error)}`, { cause: error });
+    throw new GivenPackageError(`cannot read the labels ${path}: ${errorText(error)}`, { cause: error });
   }
   if (/\.slp$/i.test(path) && HDF5.every((byte, at) => head[at] === byte)) return;
-  throw new ConfigError(`${path} is no labels file: expected a .slp file, which begins as HDF5 files do`);
+  throw new GivenPackageError(
+    `${path} is no labels file: expected a .slp file, which begins as HDF5 files do`,
+  );
 }
 
 /** A configuration's text, with these labels instead of its own. */
 async function readConfig(path: string, labels: string): Promise<string> {
   const text = await Deno.readTextFile(path).catch((error: unknown) => {
-    throw new ConfigError(`cannot read the configuration ${path}: ${errorText(error)}`, { cause: error });
+    throw new GivenPackageError(`cannot read the configuration ${path}: ${errorText(error)}`, {
+      cause: error,
+    });
   });
   // No other command needs it.
   const { parseDocument } = await import("./yaml.ts");
   const config = parseDocument(text);
   const [fault] = config.errors;
-  if (fault) throw new ConfigError(`${path} is not YAML: ${fault.message}`);
+  if (fault) throw new GivenPackageError(`${path} is not YAML: ${fault.message}`);
   await checkConfig(path, config);
   config.setIn(["data_config", "train_labels_path"], [labels]);
   return String(config);
@@ -94,12 +99,12 @@ async function checkConfig(path: string, config: Document.Parsed): Promise<void>
   const { isMap } = await import("./yaml.ts");
   for (const key of ["data_config", "model_config", "trainer_config"]) {
     if (isMap(config.contents) && isMap(config.get(key))) continue;
-    throw new ConfigError(`${path} is no training configuration of sleap-nn: it has no ${key}`);
+    throw new GivenPackageError(`${path} is no training configuration of sleap-nn: it has no ${key}`);
   }
   for (const key of OTHER_FILES) {
     const named: unknown = config.toJS().data_config[key];
     if (named === undefined || named === null || (Array.isArray(named) && named.length === 0)) continue;
-    throw new ConfigError(
+    throw new GivenPackageError(
       `${path}: data_config.${key} names ${JSON.stringify(named)}, which would not travel`,
       {
         hint: "leave it out, or export a package from SLEAP",

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../config/error_code.ts";
 import { UserError } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
 import type { PeerInfo } from "../protocol/signaling.ts";
@@ -31,7 +32,9 @@ export interface Needs {
 }
 
 /** No worker of the room can take the job. */
-export class NoWorkerError extends UserError {}
+export class NoWorkerError extends UserError {
+  static override readonly code: ErrorCode = "NO_MATCHING_WORKER";
+}
 
 /** Tags that every worker has. */
 const COMMON_TAGS: readonly string[] = ["sleap-rtc", "training-worker", "inference-worker"];

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../config/error_code.ts";
 import type { ConnectionFacts } from "./connect.ts";
 import type { TrainingEvent } from "./training_status.ts";
 
@@ -35,6 +36,8 @@ export interface Summary {
   /** Absolute folder that holds the results; null when there are none. */
   results: string | null;
   error: string | null;
+  /** Which kind of error it is. */
+  code: ErrorCode | null;
 }
 
 /** Takes events to where they are seen. */

@@ -1,10 +1,8 @@
 /** Ctrl-C: what it ends, and what a person is asked before it does. */
+import { EXIT } from "../config/error_code.ts";
 import { onStopSignal, type StopSignal } from "../config/program.ts";
 import { UserError } from "../config/user_error.ts";
 import type { Screen } from "./event.ts";
-
-/** Exit code after Ctrl-C, as shells have it. */
-export const INTERRUPTED = 130;
 
 const ENTER = ["\n", "\r"];
 
@@ -82,13 +80,13 @@ class Interrupts {
 
   #stop(consequence: string): void {
     this.#screen.show({ event: "warning", text: `stopping; ${consequence}` });
-    this.#abort.abort(new UserError("interrupted", { exitCode: INTERRUPTED }));
+    this.#abort.abort(new UserError("interrupted", { code: "INTERRUPTED" }));
   }
 
   #exit(): never {
     this.#endQuestion();
     this.#screen.close();
-    Deno.exit(INTERRUPTED);
+    Deno.exit(EXIT.interrupted);
   }
 
   /** The second Ctrl-C. */

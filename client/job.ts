@@ -1,7 +1,9 @@
 /** One job from the choice of a worker to its results at home. */
+import type { ErrorCode } from "../config/error_code.ts";
 import type { Config } from "../config/load.ts";
 import { type JobEndState, JOBS } from "../protocol/jobs.ts";
 import { formatMessage } from "../protocol/message.ts";
+import { refusalCode } from "../protocol/refusal.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { StorageResolver } from "../storage/resolver.ts";
 import type { Connection } from "./connect.ts";
@@ -133,6 +135,7 @@ class ClientJob {
   /** Tries one method after the other until one runs the job. Throws when none is left. */
   async run(attempts: readonly Attempt[], target: Target): Promise<Summary> {
     let refusal = "";
+    let code: ErrorCode = "JOB_FAILED";
     for (const attempt of attempts) {
       // The legacy flow is for workers that know no backends; ours have just refused one.
       if ("legacyRoot" in attempt && this.connection.isOurs && refusal !== "") continue;
@@ -145,6 +148,7 @@ class ClientJob {
       } catch (error) {
         if (this.signal.aborted) await this.#cancel();
         if (!(error instanceof RefusedError)) throw error;
+        code = error.code;
         refusal = `${attempt.method} did not work: ${error.message}`;
         this.screen.show({ event: "warning", text: refusal });
         continue;
@@ -158,12 +162,13 @@ class ClientJob {
       await started.release();
       if (end.type === "retry") {
         refusal = `${attempt.method} did not work: ${end.reason}`;
+        code = refusalCode(end.reason, "JOB_FAILED");
         await tidy(started, this.screen);
         continue;
       }
       return await this.#finish(attempt, started, end, target.peerId);
     }
-    throw new JobFailedError(`no method is left: ${refusal}`);
+    throw new JobFailedError(`no method is left: ${refusal}`, { code });
   }
 
   /** Whether the worker goes on with a job whose client has left. */

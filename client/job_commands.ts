@@ -1,5 +1,6 @@
 /** Commands about jobs that were submitted before: `attach`, `logs`, `jobs`, `stop`, `cancel`. */
 import type { Command } from "commander";
+import { EXIT, exitCodeOf } from "../config/error_code.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { ExitCode } from "../config/program.ts";
@@ -8,7 +9,6 @@ import { askForJob, attachToJob, awaitFacts, NOTHING_AGAIN, roomOf, UnknownJobEr
 import { Conversation, type Incoming } from "./conversation.ts";
 import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
 import { showMessage } from "./follow.ts";
-import { INTERRUPTED } from "./interrupt.ts";
 import { Detached, WorkerLostError } from "./job_error.ts";
 import { type JobRecord, listRecords, readRecord } from "./job_records.ts";
 import { withInbox } from "./results.ts";
@@ -68,10 +68,10 @@ async function attach(id: string, flags: AttachFlags): Promise<void> {
         screen.close();
         if (!summary) return;
         screen.show({ event: "summary", summary });
-        if (!summary.ok) throw new ExitCode(1);
+        if (summary.code) throw new ExitCode(exitCodeOf(summary.code));
       }),
   );
-  if (isLeft) throw new ExitCode(INTERRUPTED);
+  if (isLeft) throw new ExitCode(EXIT.interrupted);
 }
 
 /** A job that was left, as was asked, has no summary. */

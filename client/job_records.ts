@@ -74,6 +74,7 @@ export async function readRecord(id: string): Promise<JobRecord> {
   if (found) return found;
   const known = (await listRecords()).map((record) => record.id);
   throw new ConfigError(`this machine has submitted no job "${id}"`, {
+    code: "JOB_UNKNOWN",
     hint: known.length === 0
       ? "see: sleap-rtc-client jobs --help"
       : `there are: ${known.slice(0, 5).join(", ")}`,

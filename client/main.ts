@@ -1,6 +1,7 @@
 /** The client's command line. */
 import type { Command } from "commander";
 import { dirname, resolve } from "node:path";
+import { EXIT, exitCodeOf } from "../config/error_code.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { createProgram, ExitCode, runProgram } from "../config/program.ts";
@@ -12,7 +13,6 @@ import { addConfigCommands } from "./config_command.ts";
 import { checkRoom, interruptible, withRoomOptions } from "./flags.ts";
 import type { DoctorFlags } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
-import { INTERRUPTED } from "./interrupt.ts";
 import { runClientJob } from "./job.ts";
 import { WorkerLostError } from "./job_error.ts";
 import { addJobCommands } from "./job_commands.ts";
@@ -117,7 +117,7 @@ async function submitJob(
 type Outcome = "ended" | "left" | "left at once";
 
 function exitIfLeft(outcome: Outcome): void {
-  if (outcome === "left at once") throw new ExitCode(INTERRUPTED);
+  if (outcome === "left at once") throw new ExitCode(EXIT.interrupted);
 }
 
 /** Throws {@link ExitCode} when the job failed. */
@@ -150,7 +150,7 @@ async function submitPackage(
     if (!summary) return;
     hasEnded = true;
     screen.show({ event: "summary", summary });
-    if (!summary.ok) throw new ExitCode(1);
+    if (summary.code) throw new ExitCode(exitCodeOf(summary.code));
   });
   if (isLeft) return "left at once";
   return hasEnded ? "ended" : "left";
@@ -181,7 +181,9 @@ async function suggestStorage(path: string, flags: JobFlags): Promise<void> {
     });
     if (flags.json) console.log(JSON.stringify({ event: "suggestions", suggestions: found }));
     else if (found.length > 0) console.log(suggestionToml(found));
-    if (found.length === 0) throw new UserError(`no storage backend of the worker holds ${file}`);
+    if (found.length === 0) {
+      throw new UserError(`no storage backend of the worker holds ${file}`, { code: "NO_SHARED_BACKEND" });
+    }
   });
 }
 

@@ -1,5 +1,6 @@
 /** Which way a package takes, and why: one plan, one order of preference, decided here only. */
 import type { Transfer } from "../config/schema.ts";
+import type { ErrorCode } from "../config/error_code.ts";
 import { UserError } from "../config/user_error.ts";
 import type { StorageBackend, StorageConfig } from "../storage/backend.ts";
 import { StorageBackendNotFound } from "../storage/backend.ts";
@@ -36,7 +37,9 @@ export interface PlanInput {
 }
 
 /** The way that is asked for is not possible with this worker. */
-export class TransferImpossibleError extends UserError {}
+export class TransferImpossibleError extends UserError {
+  static override readonly code: ErrorCode = "TRANSFER_IMPOSSIBLE";
+}
 
 /** What {@link Transfer}s are called where methods are shown. */
 const METHODS = { "in-place": "in place", copy: "copy", rtc: "rtc" } as const;

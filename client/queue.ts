@@ -155,7 +155,11 @@ class Waiting {
     }
     const reason = printable(message.reason, Infinity);
     if (message.state === "refused") return this.#fail(refusal(message.code, reason));
-    this.#fail(new UserError(`the signaling server says that the job is ${message.state}: ${reason}`));
+    this.#fail(
+      new UserError(`the signaling server says that the job is ${message.state}: ${reason}`, {
+        code: "JOB_ENDED",
+      }),
+    );
   }
 
   #wait({ position, reason }: JobStateMessage): void {
@@ -169,7 +173,7 @@ class Waiting {
 
 function refusal(code: QueueRefusal | undefined, reason: string): UserError {
   const hint = code === undefined ? undefined : HINTS[code];
-  const options = hint === undefined ? {} : { hint };
+  const options = { code: code ?? "JOB_REFUSED" as const, ...(hint === undefined ? {} : { hint }) };
   return code === "NO_MATCHING_WORKER" || code === "QUEUE_TIMEOUT" || code === "QUEUE_FULL"
     ? new NoWorkerError(reason, options)
     : new UserError(`the signaling server did not take the job: ${reason}`, options);

@@ -76,6 +76,7 @@ export async function fetchFromInbox(
       const kept = join(outputDir, `${crypto.randomUUID().slice(0, 8)}-${basename(path)}`);
       await Deno.rename(path, kept);
       throw new UserError(`the results came, but could not be unpacked: ${errorText(error)}`, {
+        code: "RESULTS_NOT_UNPACKED",
         hint: `they are kept in ${kept}`,
         cause: error,
       });

@@ -110,7 +110,10 @@ export async function chooseWorker(
     const [best] = rankWorkers(suitable.filter(({ status }) => status === "available"), wantedBackends);
     if (best) return best;
     if (performance.now() >= deadline) {
-      throw new NoWorkerError("every suitable worker is serving another client", { hint: "try again later" });
+      throw new NoWorkerError("every suitable worker is serving another client", {
+        code: "WORKERS_BUSY",
+        hint: "try again later",
+      });
     }
     onInfo(
       `all ${suitable.length} suitable workers are busy; looking again in ${RESERVED_PAUSE_MS / 1000} s`,

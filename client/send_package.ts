@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { sizeText } from "../config/progress.ts";
 import { UserError } from "../config/user_error.ts";
 import { isAboutFiles } from "../protocol/message.ts";
+import { refusalCode } from "../protocol/refusal.ts";
 import type { Link } from "../rtc/link.ts";
 import { sendFile } from "../rtc/send.ts";
 import { FilesSender } from "../rtc/send_files.ts";
@@ -51,6 +52,7 @@ async function sendStream(submission: PackageToSend): Promise<void> {
   const { size, isFile } = await file.stat();
   if (!isFile) {
     throw new UserError("this worker takes packages as one .zip file only, and this one is a folder", {
+      code: "WORKER_LACKS_FEATURE",
       hint: "pack it first, or use a worker of this program",
     });
   }
@@ -95,7 +97,11 @@ async function listen(
       // Was the last word about the files just said, it is the job that failed: that is for those who follow it.
       await new Promise((resolve) => setTimeout(resolve));
       if (!over.aborted && incoming.type === "JOB_FAILED" && (incoming.id ?? jobId) === jobId) {
-        return refused.abort(new JobFailedError(`the worker did not take the package: ${incoming.text}`));
+        return refused.abort(
+          new JobFailedError(`the worker did not take the package: ${incoming.text}`, {
+            code: refusalCode(incoming.text, "JOB_FAILED"),
+          }),
+        );
       }
       if (!isAboutFiles(incoming)) others.push(incoming);
       else sender?.take(incoming);

@@ -94,6 +94,7 @@ function chosen(config: Config, name: string | undefined): StorageBackend[] {
     return storage.listBackends().map((each) => storage.getBackend(each));
   }
   throw new UserError("no storage backend is configured", {
+    code: "NO_BACKEND",
     hint: "add a [storage.NAME] section to sleap-rtc.toml",
   });
 }
@@ -103,7 +104,7 @@ function folders(config: Config, name: string | undefined): StorageBackend[] {
   return chosen(config, name).filter((backend) => {
     if (!backend.isObjectStore) return true;
     const text = `${backend.name} is an object store: a lifecycle rule of the bucket removes what is old`;
-    if (name !== undefined) throw new UserError(text);
+    if (name !== undefined) throw new UserError(text, { code: "STORAGE_GONE" });
     console.error(text);
     return false;
   });
@@ -136,7 +137,9 @@ async function backendRow(backend: StorageBackend): Promise<Row> {
   try {
     const free = await withFilesystem(backend, async (storage) => {
       if (!backend.isObjectStore) await storage.stat("");
-      else if (!await storage.exists("")) throw new UserError("the store does not answer");
+      else if (!await storage.exists("")) {
+        throw new UserError("the store does not answer", { code: "STORAGE_GONE" });
+      }
       return await storage.freeSpace();
     });
     return {

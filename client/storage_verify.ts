@@ -60,7 +60,9 @@ async function attempt(check: Check["check"], look: () => Promise<Finding>): Pro
 async function lookThere(backend: StorageBackend, storage: Filesystem): Promise<Finding> {
   const [{ basePath }, began] = [backend, performance.now()];
   const there = backend.isObjectStore ? await storage.exists("") : (await storage.stat("")).isFolder;
-  if (!there) throw new UserError(`${basePath} is not a folder`, { hint: "is it mounted?" });
+  if (!there) {
+    throw new UserError(`${basePath} is not a folder`, { code: "STORAGE_GONE", hint: "is it mounted?" });
+  }
   return { detail: basePath, figures: { latency_ms: since(began) } };
 }
 
@@ -81,7 +83,7 @@ async function writeAndRead(storage: Filesystem, folder: string): Promise<Findin
     const back = new Uint8Array(await new Response(await storage.read(path)).arrayBuffer());
     const read = since(reading);
     if (back.length !== bytes.length || back.some((byte, index) => byte !== bytes[index])) {
-      throw new UserError("other bytes were read than had been written");
+      throw new UserError("other bytes were read than had been written", { code: "FILE_CORRUPT" });
     }
     return {
       detail: `${sizeText(TEST_BYTES)} written and flushed in ${written} ms, read back in ${read} ms`,

@@ -1,6 +1,6 @@
 /** Carries out one attempt of a plan: asks the worker, moves the package if need be, and starts the job. */
 import { basename, dirname, join } from "node:path";
-import { errorText } from "../config/user_error.ts";
+import { errorCode, errorText } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
 import { SAME_STORAGE } from "../protocol/storage_proof.ts";
 import { ConnectionError } from "../rtc/transfer_error.ts";
@@ -67,7 +67,7 @@ export async function submit(submission: Submission, attempt: Attempt): Promise<
     if (error instanceof RefusedError || error instanceof WorkerLostError) throw error;
     if (error instanceof ConnectionError) throw new WorkerLostError(false);
     if (attempt.method === "rtc") throw error;
-    throw new RefusedError(errorText(error), { cause: error });
+    throw new RefusedError(errorText(error), { code: errorCode(error), cause: error });
   }
 }
 
@@ -211,11 +211,15 @@ export async function proveSameStorage(
     await say(talk, { type: "STORAGE_PROOF", json: JSON.stringify(challenge) });
     await awaitAnswer(talk, "STORAGE_PROOF", PATH_LIMIT_MS, (incoming) => {
       if (incoming.type === "STORAGE_DIFFERS") {
-        throw new RefusedError(`the worker sees another file under this path: ${incoming.text}`);
+        throw new RefusedError(`the worker sees another file under this path: ${incoming.text}`, {
+          code: "OTHER_STORAGE",
+        });
       }
       if (incoming.type !== "STORAGE_PROVEN") return false;
       if (nonce !== null && incoming.nonce !== nonce) {
-        throw new RefusedError("the worker read another nonce than was written: its storage is another");
+        throw new RefusedError("the worker read another nonce than was written: its storage is another", {
+          code: "OTHER_STORAGE",
+        });
       }
       return true;
     });

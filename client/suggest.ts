@@ -44,7 +44,9 @@ export async function suggestBackends(
   signal: AbortSignal,
 ): Promise<Suggestion[]> {
   if (!connection.features.includes(SAME_STORAGE)) {
-    throw new UserError("this worker cannot prove what it sees; is it a Python worker?");
+    throw new UserError("this worker cannot prove what it sees; is it a Python worker?", {
+      code: "WORKER_LACKS_FEATURE",
+    });
   }
   const talk = { conversation: new Conversation(connection.pipe), screen, signal };
   const found: Suggestion[] = [];

@@ -1,3 +1,4 @@
+import { refusalCode } from "../protocol/refusal.ts";
 import type { Connection } from "./connect.ts";
 import type { Summary } from "./event.ts";
 import type { JobEnd } from "./follow.ts";
@@ -27,6 +28,7 @@ export function summarize(parts: SummaryParts): Summary {
     total_s: secondsSince(parts.began),
     results,
     error,
+    code: error === null ? null : refusalCode(error, "JOB_FAILED"),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Asking a worker, and waiting for its answer. */
 import { formatMessage, type Message } from "../protocol/message.ts";
+import { refusalCode } from "../protocol/refusal.ts";
 import type { Pipe } from "../rtc/pipe.ts";
 import type { Conversation, Incoming } from "./conversation.ts";
 import { RefusedError, WorkerLostError } from "./job_error.ts";
@@ -69,14 +70,20 @@ export async function awaitAnswer(
     const incoming = await conversation.next(Math.max(0, deadline - performance.now()), signal);
     switch (incoming?.type) {
       case undefined:
-        throw new RefusedError(`the worker did not answer ${to} within ${limitMs / 1000} s`);
+        throw new RefusedError(`the worker did not answer ${to} within ${limitMs / 1000} s`, {
+          code: "WORKER_SILENT",
+        });
       case "CLOSED":
         throw new WorkerLostError(false);
       case "BACKEND_NOT_AVAILABLE":
-        throw new RefusedError(`the worker does not have the storage backend "${incoming.name}"`);
+        throw new RefusedError(`the worker does not have the storage backend "${incoming.name}"`, {
+          code: "BACKEND_NOT_AVAILABLE",
+        });
       case "PATH_ERROR":
       case "JOB_FAILED":
-        throw new RefusedError(`the worker refused: ${incoming.text}`);
+        throw new RefusedError(`the worker refused: ${incoming.text}`, {
+          code: refusalCode(incoming.text, "JOB_REFUSED"),
+        });
       case "LOG":
         screen.show({ event: "log", text: incoming.text });
         break;

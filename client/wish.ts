@@ -58,6 +58,7 @@ export async function footprint(input: WishInput): Promise<Footprint> {
     throw new UserError(
       `in place is not possible: ${packagePath} lies in no storage backend of this machine`,
       {
+        code: "TRANSFER_IMPOSSIBLE",
         hint: all.length === 0
           ? "none is configured: add a [storage.NAME] section to sleap-rtc.toml"
           : `there are: ${all.map(({ name, basePath }) => `${name} (${basePath})`).join(", ")}`,
@@ -67,7 +68,10 @@ export async function footprint(input: WishInput): Promise<Footprint> {
   if (transfer === "copy" && copies.length === 0 && (isFolder || !input.hasLegacyRoot)) {
     throw new UserError(
       `a copy is not possible: ${isFolder ? "the package is a folder" : "no storage backend is there"}`,
-      { hint: isFolder ? "pack it as a .zip file first" : "see: sleap-rtc-client doctor" },
+      {
+        code: "TRANSFER_IMPOSSIBLE",
+        hint: isFolder ? "pack it as a .zip file first" : "see: sleap-rtc-client doctor",
+      },
     );
   }
   return { bytes, liesIn, copiesTo: copies, owner: input.userSubdir ?? await ownerOf(storage, packagePath) };

@@ -69,7 +69,7 @@ async function findWorkers(
   if (workers.length === 0) {
     throw new UserError(
       named === undefined ? "no worker is in the room" : `worker ${named} is not in the room`,
-      { hint: "start one, or ask for its present session string" },
+      { code: "NO_MATCHING_WORKER", hint: "start one, or ask for its present session string" },
     );
   }
   const ranked = rankWorkers(workers, backendOrder(StorageConfig.fromConfig(config), undefined));

@@ -33,6 +33,8 @@ function jsonLine(record: LogRecord): string {
     text: textOf(record),
     // Stable name of what happened, where it has one.
     event: record.properties["event"],
+    // Of an error: which kind it is.
+    code: record.properties["code"],
     // What a line tells in its own words to people, for scripts.
     data: redactData(record.properties["data"]),
   });

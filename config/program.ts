@@ -1,10 +1,8 @@
 /** What the three command lines have in common. */
 import { Command, CommanderError, Option } from "commander";
-import { ConfigError, errorText, UserError } from "./user_error.ts";
+import { EXIT, exitCodeOf } from "./error_code.ts";
+import { ConfigError, errorCode, errorText, UserError } from "./user_error.ts";
 import { versionText } from "./version.ts";
-
-/** Exit code for a command line that is not understood. */
-const USAGE = 2;
 
 /** A program with version, and help that ends with examples. */
 export function createProgram(name: string, description: string, examples: string): Command {
@@ -28,15 +26,17 @@ export function logFormatOption(): Option {
 
 /** Parses the arguments and runs the action they name; returns the exit code. What goes wrong is on stderr. */
 export async function runProgram(program: Command, args: readonly string[]): Promise<number> {
+  const json = args.includes("--json");
   try {
     // `deno task NAME -- ARGUMENTS` hands on the dashes as well.
     await program.parseAsync(args[0] === "--" ? args.slice(1) : args, { from: "user" });
     return 0;
   } catch (error) {
-    // commander has said what is wrong, or shown what was asked for
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
     if (error instanceof ExitCode) return error.code;
-    return reportError(error);
+    if (!(error instanceof CommanderError)) return reportError(error, json);
+    // commander has said what is wrong, or shown what was asked for
+    if (error.exitCode === 0) return EXIT.done;
+    return reportUsage(error, json);
   }
 }
 
@@ -50,12 +50,30 @@ export class ExitCode extends Error {
   }
 }
 
-/** Says on stderr what went wrong, and what to do about it; returns the exit code. */
-export function reportError(error: unknown): number {
+/** Says on stderr what went wrong, what to do about it and its code; in JSON also on stdout. Returns the exit code. */
+export function reportError(error: unknown, json = false): number {
+  const code = errorCode(error);
   console.error(`error: ${errorText(error)}`);
-  if (!(error instanceof UserError)) return 1;
-  if (error.hint !== undefined) console.error(`hint: ${error.hint}`);
-  return error.exitCode;
+  if (error instanceof UserError && error.hint !== undefined) console.error(`hint: ${error.hint}`);
+  console.error(`code: ${code}`);
+  if (json) printErrorEvent(error);
+  return exitCodeOf(code);
+}
+
+/** The same for a command line that is not understood, of which the text is on stderr already. */
+function reportUsage({ code, message }: CommanderError, json: boolean): number {
+  console.error("code: USAGE");
+  const text = code === "commander.help" ? "which command?" : message.replace(/^error: /, "");
+  if (json) printErrorEvent(new UserError(text, { code: "USAGE", hint: "see --help" }));
+  return exitCodeOf("USAGE");
+}
+
+/** The last line of a `--json` run that an error ended. */
+function printErrorEvent(error: unknown): void {
+  const code = errorCode(error);
+  const hint = error instanceof UserError ? error.hint ?? null : null;
+  const event = { event: "error", code, message: errorText(error), hint, exit_code: exitCodeOf(code) };
+  console.log(JSON.stringify(event));
 }
 
 /** How a program is asked to stop: Ctrl-C, or a polite kill. */

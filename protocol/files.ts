@@ -3,6 +3,7 @@
  * this program speak it; see "Files" in docs/protocol.md.
  */
 import { z } from "zod";
+import type { ErrorCode } from "../config/error_code.ts";
 import { MAX_PAYLOAD_BYTES } from "./link.ts";
 
 /** Files of one transfer, at most. */
@@ -60,6 +61,16 @@ export const doneSchema = z.object({ id: number });
 export const CANCEL_CODES = ["cancelled", "changed", "corrupt", "refused", "no space", "failed"] as const;
 /** See {@link CANCEL_CODES}. */
 export type CancelCode = typeof CANCEL_CODES[number];
+
+/** What the other side of a transfer that ended early makes of it. */
+export const CANCEL_ERRORS: Readonly<Record<CancelCode, ErrorCode>> = {
+  cancelled: "TRANSFER_CANCELLED",
+  changed: "SOURCE_CHANGED",
+  corrupt: "TRANSFER_CORRUPT",
+  refused: "TRANSFER_REFUSED",
+  "no space": "NO_SPACE",
+  failed: "TRANSFER_FAILED",
+};
 
 /** `FILES_CANCEL`, from either side; nothing more is sent of the transfer. */
 export const cancelSchema = z.object({

@@ -2,6 +2,7 @@
  * Lines of a package's scripts (PROTOCOL.md section 13.2): which ones become runs, and why the others do not. The
  * scripts themselves are never run.
  */
+import type { ErrorCode } from "../config/error_code.ts";
 import { UserError } from "../config/user_error.ts";
 
 /** One line that becomes a job program's run. */
@@ -10,7 +11,9 @@ export type ScriptLine =
   | { kind: "track"; arguments: readonly string[] };
 
 /** A package whose content cannot be run. */
-export class PackageError extends UserError {}
+export class PackageError extends UserError {
+  static override readonly code: ErrorCode = "PACKAGE_INVALID";
+}
 
 /** Longest script read, in bytes; a real one has a few lines. */
 export const MAX_SCRIPT_BYTES = 1024 * 1024;

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { ErrorCode } from "../config/error_code.ts";
 import { UserError } from "../config/user_error.ts";
 
 const PREFIX = "sleap-session:";
@@ -14,10 +15,11 @@ export interface Session {
 
 /** The text is not a session string. Exit code 2. */
 export class SessionStringError extends UserError {
+  static override readonly code: ErrorCode = "SESSION_STRING_INVALID";
+
   constructor(reason: string) {
     super(`not a session string: ${reason}`, {
       hint: `a session string begins with "${PREFIX}"; copy the whole line that the worker printed`,
-      exitCode: 2,
     });
   }
 }

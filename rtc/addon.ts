@@ -85,6 +85,7 @@ function orSay<Result>(what: string, work: () => Result): Result {
     throw new UserError(
       `the native WebRTC library cannot be ${what} in the temporary folder: ${errorText(error)}`,
       {
+        code: "ADDON_FAILED",
         hint: "set TMPDIR to a folder that has 10 MB, may be written to, and is not mounted noexec",
         cause: error,
       },

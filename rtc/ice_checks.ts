@@ -59,6 +59,7 @@ async function loadLibrary(loading: Promise<PeerModule>): Promise<PeerModule> {
     return await loading;
   } catch (error) {
     throw new UserError(`it cannot be loaded: ${errorText(error)}`, {
+      code: "ADDON_FAILED",
       hint: error instanceof UserError && error.hint !== undefined
         ? error.hint
         : "is --allow-ffi given, and does this system have glibc or musl for its processor?",

@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../config/error_code.ts";
 import { getLogger } from "@logtape/logtape";
 import {
   formatAck,
@@ -371,6 +372,8 @@ function isFarewell(message: string | Uint8Array): boolean {
 
 /** The worker does not know a link, or no longer: it was started again, or has given it up. */
 export class LinkUnknownError extends ConnectionError {
+  static override readonly code: ErrorCode = "LINK_UNKNOWN";
+
   constructor() {
     super("the worker does not know this session any more");
   }

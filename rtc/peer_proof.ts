@@ -1,4 +1,5 @@
 /** How two peers prove that they know the room's secret (docs/protocol.md, "Peer authentication"). */
+import type { ErrorCode } from "../config/error_code.ts";
 import { createHmac, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 import { ROOM_PROOF } from "../protocol/extension.ts";
 import { formatMessage, type Message, parseMessage } from "../protocol/message.ts";
@@ -9,7 +10,9 @@ import { ConnectionError } from "./transfer_error.ts";
 export type PeerRole = "client" | "worker";
 
 /** The other side did not prove that it knows the room secret. */
-export class PeerProofError extends ConnectionError {}
+export class PeerProofError extends ConnectionError {
+  static override readonly code: ErrorCode = "ROOM_SECRET_MISMATCH";
+}
 
 /** How a peer proves itself. */
 export interface ProofOptions {

@@ -1,9 +1,11 @@
 /** Receives what {@link file://./send_files.ts} sends. */
 import { createHash } from "node:crypto";
 import type { z } from "zod";
+import type { ErrorCode } from "../config/error_code.ts";
 import { errorText, UserError } from "../config/user_error.ts";
 import {
   beginSchema,
+  CANCEL_ERRORS,
   type CancelCode,
   cancelSchema,
   fileEndSchema,
@@ -267,13 +269,15 @@ class SenderCancelled extends TransferError {
   readonly mayComeAgain: boolean;
 
   constructor({ code, reason }: z.infer<typeof cancelSchema>) {
-    super(`the sender ended the transfer: ${reason}`);
+    super(`the sender ended the transfer: ${reason}`, { code: CANCEL_ERRORS[code] });
     this.mayComeAgain = code === "cancelled" || code === "failed";
   }
 }
 
 /** A file's bytes are not those that were sent. */
 class CorruptFileError extends TransferError {
+  static override readonly code: ErrorCode = "TRANSFER_CORRUPT";
+
   constructor(name: string) {
     super(`${name} arrived with other bytes than were sent: its SHA-256 differs`, {
       hint: "send it again; if that fails as well, look at the disks and the memory of both machines",
@@ -283,6 +287,8 @@ class CorruptFileError extends TransferError {
 
 /** The files do not fit on this disk, or no more fit into the quota. */
 class NoSpaceError extends TransferError {
+  static override readonly code: ErrorCode = "NO_SPACE";
+
   constructor(root: string, { bytes, purpose }: FilesOffer, cause: unknown) {
     super(`the disk has no space for the ${(bytes / 1e6).toFixed(1)} MB that were to come to ${root}`, {
       hint: purpose === "results"

@@ -1,8 +1,10 @@
 /** Sends files over a link: resumed, in chunks with offsets, each verified; see "Files" in docs/protocol.md. */
 import { createHash, type Hash } from "node:crypto";
 import type { z } from "zod";
+import type { ErrorCode } from "../config/error_code.ts";
 import { errorText } from "../config/user_error.ts";
 import {
+  CANCEL_ERRORS,
   type CancelCode,
   cancelSchema,
   doneSchema,
@@ -94,11 +96,12 @@ export class FilesSender {
       case "FILES_DONE":
         return this.#parsed(doneSchema, message.json, () => this.#done.resolve());
       case "FILES_CANCEL":
-        return this.#parsed(cancelSchema, message.json, ({ by, reason }) => {
+        return this.#parsed(cancelSchema, message.json, ({ by, code, reason }) => {
           // The other direction may have a transfer with the same number.
           if (by === "sender") return;
           this.#isOver = true;
-          this.#end(new TransferError(`the other side ended the transfer: ${reason}`));
+          const text = `the other side ended the transfer: ${reason}`;
+          this.#end(new TransferError(text, { code: CANCEL_ERRORS[code] }));
         });
       default:
     }
@@ -242,6 +245,8 @@ export class FilesSender {
 
 /** A file has another size, or was written to, since it was announced. */
 class FileChangedError extends TransferError {
+  static override readonly code: ErrorCode = "SOURCE_CHANGED";
+
   constructor({ name, size }: FileEntry, found: number) {
     super(`${name} changed while it was sent: announced with ${size} bytes, now ${found}`, {
       hint: "wait until nothing writes to it any more, and send it again",

@@ -25,7 +25,7 @@ export async function askStun(
   limitMs: number,
 ): Promise<StunAnswer | undefined> {
   const { address, family } = await lookup(hostname).catch((error: unknown) => {
-    throw new UserError(`the host ${hostname} is not known`, { cause: error });
+    throw new UserError(`the host ${hostname} is not known`, { code: "CONNECTION_FAILED", cause: error });
   });
   const id = randomBytes(12);
   const socket = createSocket(family === 6 ? "udp6" : "udp4");
@@ -35,12 +35,18 @@ export async function askStun(
   const send = (): void => {
     sent = performance.now();
     socket.send(bindingRequest(id), port, address, (error) => {
-      if (error) reject(new UserError(`nothing can be sent to ${hostname}: ${error.message}`));
+      if (error) {
+        reject(
+          new UserError(`nothing can be sent to ${hostname}: ${error.message}`, {
+            code: "CONNECTION_FAILED",
+          }),
+        );
+      }
     });
     timers.push(setTimeout(send, AGAIN_MS));
   };
   try {
-    socket.on("error", (error) => reject(new UserError(error.message)));
+    socket.on("error", (error) => reject(new UserError(error.message, { code: "CONNECTION_FAILED" })));
     socket.on("message", (message) => {
       const seenAs = readAnswer(message, id);
       if (seenAs !== undefined) {

@@ -9,7 +9,8 @@ export async function certificateOf(host: string, limitMs: number): Promise<Date
   const { hostname, port } = new URL(`https://${host}`);
   const name = hostname.replace(/^\[|\]$/g, "");
   const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
-  const fail = (why: string): void => reject(new UserError(`no TLS with ${host}: ${why}`));
+  const fail = (why: string): void =>
+    reject(new UserError(`no TLS with ${host}: ${why}`, { code: "SIGNALING_UNREACHABLE" }));
   const timer = setTimeout(() => fail(`no answer within ${limitMs / 1000} s`), limitMs);
   const isName = /[a-z]/i.test(name) && !name.includes(":");
   const socket = tls.connect({

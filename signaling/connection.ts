@@ -1,5 +1,5 @@
 import { getLogger } from "@logtape/logtape";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import type { LimitName } from "./limits.ts";
 import type { Connection } from "./room.ts";
 
@@ -66,7 +66,7 @@ export class SocketConnection implements Connection {
       this.#socket.send(text);
       return true;
     } catch (error) {
-      logger.debug("send failed: {reason}", { reason: errorText(error) });
+      logger.debug("send failed: {reason}", reasonOf(error));
       return false;
     }
   }
@@ -104,7 +104,7 @@ export class SocketConnection implements Connection {
 
   #enqueue(step: () => void | Promise<void>): Promise<void> {
     return this.#work = this.#work.then(step).catch((error) => {
-      logger.warn("a message could not be handled: {reason}", { reason: errorText(error) });
+      logger.warn("a message could not be handled: {reason}", reasonOf(error));
     });
   }
 }

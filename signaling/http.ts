@@ -3,7 +3,7 @@ import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { getLogger } from "@logtape/logtape";
 import { z } from "zod";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import { addAdminApi } from "./admin.ts";
 import { total } from "./metrics.ts";
 import { type Api, bearer, type Env, jsonBody, missing, tooMany } from "./http_parts.ts";
@@ -42,7 +42,7 @@ export function createHttpApi(state: ServerState): Api {
   if (state.adminKey !== undefined) addAdminApi(app, state, state.adminKey);
   app.notFound((c) => c.json({ detail: "Not Found" }, 404));
   app.onError((error, c) => {
-    logger.error("{path} failed: {reason}", { path: c.req.path, reason: errorText(error) });
+    logger.error("{path} failed: {reason}", { path: c.req.path, ...reasonOf(error) });
     return c.json({ detail: "Internal Server Error" }, 500);
   });
   return app;

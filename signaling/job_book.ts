@@ -1,5 +1,5 @@
 import { getLogger } from "@logtape/logtape";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import type { QueuedJob } from "../protocol/queue.ts";
 import type { Clock } from "./queue_clock.ts";
 import { charsOf, hasEnded, type Job, jobRecordSchema, makeJob, wishOf } from "./queue_job.ts";
@@ -151,7 +151,7 @@ export class JobBook {
   #write(job: Job, write: () => Promise<void>, then: () => void): void {
     const work = job.work.then(() => this.#persist(job.key, write)).then((isKept) => {
       if (isKept && !this.#isClosed) then();
-    }).catch((error: unknown) => logger.error("{reason}", { reason: errorText(error) }));
+    }).catch((error: unknown) => logger.error("{reason}", reasonOf(error)));
     job.work = work;
     this.#writes.add(work);
     void work.then(() => this.#writes.delete(work));
@@ -164,7 +164,7 @@ export class JobBook {
         await write();
         return true;
       } catch (error) {
-        if (isFirst) logger.error("job {key} cannot be kept: {reason}", { key, reason: errorText(error) });
+        if (isFirst) logger.error("job {key} cannot be kept: {reason}", { key, ...reasonOf(error) });
       }
       if (this.#isClosed) return false;
       await new Promise<void>((resolve) => this.#clock.after(WRITE_AGAIN_MS, resolve));

@@ -77,11 +77,13 @@ export class Listener {
 function listenError(hostname: string, port: number, error: unknown): UserError {
   if (error instanceof Deno.errors.AddrInUse) {
     return new UserError(`port ${port} is in use`, {
+      code: "PORT_IN_USE",
       hint: "stop the program that uses it, or choose another port; 0 takes any free one",
       cause: error,
     });
   }
   return new UserError(`cannot listen at ${hostname}, port ${port}: ${String(error)}`, {
+    code: "CANNOT_LISTEN",
     hint: "check the address and that you may use the port; ports below 1024 may need rights",
     cause: error,
   });

@@ -4,7 +4,7 @@ import { parseIceUrl } from "../config/ice_url.ts";
 import { configureLog, type LogFormat } from "../config/log.ts";
 import { withoutCredentials } from "../config/mistake.ts";
 import { createProgram, logFormatOption, onStopSignal, runProgram } from "../config/program.ts";
-import { ConfigError, errorText } from "../config/user_error.ts";
+import { ConfigError, reasonOf } from "../config/user_error.ts";
 import type { IceServer } from "../protocol/signaling.ts";
 import { ADMIN_KEY_VARIABLE } from "./admin.ts";
 import { addLimitFlags } from "./limit_flags.ts";
@@ -132,7 +132,7 @@ async function renewTls(server: SignalingServer, flags: TlsFiles): Promise<void>
     if (tls) await server.renewTls(tls);
     logger.info("the certificate was read anew");
   } catch (error) {
-    logger.error("the certificate could not be renewed: {reason}", { reason: errorText(error) });
+    logger.error("the certificate could not be renewed: {reason}", reasonOf(error));
   }
 }
 

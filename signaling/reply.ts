@@ -1,4 +1,5 @@
 /** What the server answers when it does not relay. Exact texts: PROTOCOL.md section 3.3. */
+import type { ErrorCode } from "../config/error_code.ts";
 import type { Connection } from "./room.ts";
 
 /** Sends a message to a peer; one that cannot be delivered is lost, as its socket is. */
@@ -13,7 +14,7 @@ export function refuse(connection: Connection, reason: string): void {
 }
 
 /** Tells what is wrong with any other message. */
-export function sendError(connection: Connection, code: string, message: string): void {
+export function sendError(connection: Connection, code: ErrorCode, message: string): void {
   connection.countError?.(code);
   send(connection, { type: "error", code, message });
 }

@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import { z } from "zod";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import type { Room } from "./room.ts";
 import type { Rooms, RoomsWatch } from "./rooms.ts";
 import type { Store } from "./store.ts";
@@ -75,7 +75,7 @@ export class RoomKeeper {
   /** The room goes on in memory when the store does not take it. */
   #try(id: string, change: Promise<void>): void {
     change.catch((error) =>
-      logger.error("room {room} cannot be kept: {reason}", { room: id, reason: errorText(error) })
+      logger.error("room {room} cannot be kept: {reason}", { room: id, ...reasonOf(error) })
     );
   }
 }

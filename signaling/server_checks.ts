@@ -96,6 +96,7 @@ async function* lookAtHttp(what: string, http: string, signal: AbortSignal): Asy
     signal.throwIfAborted();
     const why = inTime.aborted ? `no answer within ${ANSWER_MS / 1000} s` : reasonOf(error);
     throw new UserError(`cannot reach ${withoutCredentials(url)}: ${why}`, {
+      code: "SIGNALING_UNREACHABLE",
       hint:
         "is it running, and is SLEAP_RTC_SIGNALING_HTTP or the [environments] section right? For a certificate " +
         "of your own: DENO_TLS_CA_STORE=system, or DENO_CERT=FILE",
@@ -215,6 +216,7 @@ async function lookAtRoom(
     signal.throwIfAborted();
     if (error instanceof SignalingError && error.hint !== undefined) throw error;
     throw new UserError(`${withoutCredentials(url)}: ${errorText(error)}`, {
+      code: "SIGNALING_UNREACHABLE",
       hint:
         "is SLEAP_RTC_SIGNALING_WS, or signaling_websocket in [environments], right, and does a proxy let " +
         "WebSockets through?",

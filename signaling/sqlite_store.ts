@@ -1,8 +1,9 @@
 /** A store in one SQLite file, for one server at a time. Why so: docs/decisions/0010-store.md. */
 import { dirname, resolve } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { errorText, UserError } from "../config/user_error.ts";
+import { errorText } from "../config/user_error.ts";
 import type { Kind, Store } from "./store.ts";
+import { StoreError } from "./store_error.ts";
 
 /** Marks the file as ours: "slrt". */
 const APPLICATION_ID = 0x736c_7274;
@@ -20,7 +21,7 @@ export class SqliteStore implements Store {
 
   /**
    * Opens the file, or makes it, for its owner alone, with its folder; nobody else can open it until it is closed.
-   * Throws {@link UserError} for one that is no store, damaged, of a newer program, in use, or not writable.
+   * Throws {@link StoreError} for one that is no store, damaged, of a newer program, in use, or not writable.
    */
   static async open(file: string, { busyWaitMs = BUSY_WAIT_MS } = {}): Promise<SqliteStore> {
     const path = resolve(file);
@@ -29,7 +30,7 @@ export class SqliteStore implements Store {
       // SQLite would make it readable for everybody.
       (await Deno.open(path, { write: true, create: true, mode: 0o600 })).close();
     } catch (error) {
-      throw new UserError(`the store ${path} cannot be written: ${errorText(error)}`, {
+      throw new StoreError(`the store ${path} cannot be written: ${errorText(error)}`, {
         hint: "check the folder and its rights, or choose another file: --store sqlite:PATH",
         cause: error,
       });
@@ -57,7 +58,7 @@ export class SqliteStore implements Store {
       this.#delete = db.prepare("DELETE FROM entry WHERE kind = ? AND key = ?");
     } catch (error) {
       db?.close();
-      throw error instanceof UserError ? error : openingError(path, error);
+      throw error instanceof StoreError ? error : openingError(path, error);
     }
   }
 
@@ -87,17 +88,17 @@ function attempt<Result>(step: () => Result): Promise<Result> {
   return new Promise((done) => done(step()));
 }
 
-/** Throws {@link UserError} for a file that this program should not write to. */
+/** Throws {@link StoreError} for a file that this program should not write to. */
 function checkOurs(db: DatabaseSync, path: string): void {
   const check = single(db, "PRAGMA quick_check(1)");
   if (check !== "ok") throw damaged(path, check);
   const isOurs = single(db, "PRAGMA application_id") === APPLICATION_ID;
   if (!isOurs && single(db, "SELECT count(*) FROM sqlite_schema") !== 0) {
-    throw new UserError(`${path} is a database of another program`, { hint: "choose another file" });
+    throw new StoreError(`${path} is a database of another program`, { hint: "choose another file" });
   }
   const version = single(db, "PRAGMA user_version");
   if (isOurs && version !== SCHEMA_VERSION) {
-    throw new UserError(
+    throw new StoreError(
       `the store ${path} has version ${version}; this program knows version ${SCHEMA_VERSION}`,
       { hint: "use the program that made it, or choose another file" },
     );
@@ -122,28 +123,28 @@ function single(db: DatabaseSync, query: string): unknown {
   return Object.values(db.prepare(query).get() ?? {})[0];
 }
 
-function damaged(path: string, cause: unknown): UserError {
-  return new UserError(`the store ${path} is damaged: ${errorText(cause)}`, {
+function damaged(path: string, cause: unknown): StoreError {
+  return new StoreError(`the store ${path} is damaged: ${errorText(cause)}`, {
     hint: "put a backup in its place, or move it away: rooms and jobs are forgotten then",
     cause,
   });
 }
 
 /** SQLite's result codes do not reach us, but its texts for them are part of its interface. */
-function openingError(path: string, error: unknown): UserError {
+function openingError(path: string, error: unknown): StoreError {
   const text = errorText(error);
   if (/locked|busy/.test(text)) {
-    return new UserError(`the store ${path} is in use by another server`, {
+    return new StoreError(`the store ${path} is in use by another server`, {
       hint:
         "stop that one, or give each its own: --store sqlite:PATH; for several servers see --store redis://",
       cause: error,
     });
   }
   if (/not a database/.test(text)) {
-    return new UserError(`${path} is no SQLite database`, { hint: "choose another file", cause: error });
+    return new StoreError(`${path} is no SQLite database`, { hint: "choose another file", cause: error });
   }
   if (/malformed/.test(text)) return damaged(path, error);
-  return new UserError(`the store ${path} cannot be used: ${text}`, {
+  return new StoreError(`the store ${path} cannot be used: ${text}`, {
     hint: "check the file and its rights, or choose another: --store sqlite:PATH",
     cause: error,
   });

@@ -1,7 +1,7 @@
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose";
 import { getLogger } from "@logtape/logtape";
 import { z } from "zod";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import type { Store } from "./store.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling"]);
@@ -157,7 +157,7 @@ export class Tokens {
     try {
       await this.#readRevoked();
     } catch (error) {
-      logger.error("cannot read the revoked tokens: {reason}", { reason: errorText(error) });
+      logger.error("cannot read the revoked tokens: {reason}", reasonOf(error));
     }
   }
 

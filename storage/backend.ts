@@ -3,6 +3,7 @@ import type { Config, StorageEntry } from "../config/load.ts";
 import { parseConfig } from "../config/load.ts";
 import { platformKey } from "../config/surroundings.ts";
 import { isS3Path } from "../config/schema.ts";
+import type { ErrorCode } from "../config/error_code.ts";
 import { UserError } from "../config/user_error.ts";
 import { checkRelativePath, isInside } from "./containment.ts";
 import { unlessAborted } from "./deadline.ts";
@@ -10,6 +11,8 @@ import { withFilesystem } from "./open.ts";
 
 /** A backend's name that this machine has no configuration for; travels as `BACKEND_NOT_AVAILABLE::{name}`. */
 export class StorageBackendNotFound extends UserError {
+  static override readonly code: ErrorCode = "BACKEND_NOT_AVAILABLE";
+
   readonly backend: string;
 
   constructor(backend: string, available: readonly string[]) {

@@ -74,7 +74,9 @@ async function lookThere(what: string, backend: StorageBackend, signal: AbortSig
   try {
     const { free, isListed } = await withFilesystem(backend, async (storage) => {
       const inTime = AbortSignal.any([signal, limit]);
-      if (!(await storage.stat("", inTime)).isFolder) throw new UserError("it is not a folder");
+      if (!(await storage.stat("", inTime)).isFolder) {
+        throw new UserError("it is not a folder", { code: "FILE_KIND" });
+      }
       return { isListed: await canList(storage, inTime), free: await storage.freeSpace(inTime) };
     });
     const latency_ms = Math.round(performance.now() - began);

@@ -6,6 +6,9 @@ import { join, sep } from "node:path";
 import { UserError } from "../config/user_error.ts";
 import { liesAt, placesOf, sameFile } from "./identity.ts";
 import { printable } from "../protocol/printable.ts";
+import { PATH_CODES, PATH_TEXTS, type PathRefusal } from "../protocol/refusal.ts";
+
+export type { PathRefusal };
 
 /** Longest name of one path component, in UTF-8 bytes (NAME_MAX of the common file systems). */
 const MAX_NAME_BYTES = 255;
@@ -13,17 +16,6 @@ const MAX_NAME_BYTES = 255;
 const MAX_PATH_BYTES = 4096;
 /** Names that Windows takes for devices, with or without an extension. */
 const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *([.:].*)?$/i;
-
-/** Why a path was refused. */
-export type PathRefusal = "outside" | "missing" | "denied" | "changed" | "corrupt";
-
-const TEXTS: Readonly<Record<PathRefusal, string>> = {
-  outside: "Path outside shared storage",
-  missing: "Input path does not exist",
-  denied: "Permission denied",
-  changed: "File not found",
-  corrupt: "File corrupted or invalid format",
-};
 
 /**
  * A path that may not be used. `message` is the text that travels after `PATH_ERROR::` (PROTOCOL.md section 17): it
@@ -37,7 +29,7 @@ export class PathValidationError extends UserError {
   readonly detail: string;
 
   constructor(refusal: PathRefusal, received: string, detail: string, cause?: unknown) {
-    super(`${TEXTS[refusal]}: ${printable(received)}`, { cause });
+    super(`${PATH_TEXTS[refusal]}: ${printable(received)}`, { code: PATH_CODES[refusal], cause });
     this.refusal = refusal;
     this.received = received;
     this.detail = detail;

@@ -1,5 +1,6 @@
 /** The content and attributes of one file, by the quickest way that fits. */
 import { dirname } from "node:path";
+import type { ErrorCode } from "../config/error_code.ts";
 import { UserError } from "../config/user_error.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { kernelCopy, suitsKernel } from "./kernel_copy.ts";
@@ -11,6 +12,8 @@ export type CopyProgress = (done: number, total: number) => void;
 
 /** A file changed while it was read, so that its copy would be neither the old nor the new one. */
 export class SourceChangedError extends UserError {
+  static override readonly code: ErrorCode = "SOURCE_CHANGED";
+
   constructor(path: string, detail: string) {
     super(`${path} changed while it was copied: ${detail}`, {
       hint: "try again when nothing writes to it any more",

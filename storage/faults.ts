@@ -1,4 +1,6 @@
+import { UserError } from "../config/user_error.ts";
 import { type ByteRange, FilesystemError, type FilesystemFault } from "./filesystem.ts";
+import { DiskFullError } from "./space.ts";
 
 /** Which fault an operating system's error code is; from errno(3) and connect(2). */
 const FAULTS: Readonly<Record<string, FilesystemFault>> = {
@@ -54,13 +56,15 @@ const DETAILS: Readonly<Record<FilesystemFault, string>> = {
   failed: "the storage failed",
 };
 
-/** `code` of anything thrown; undefined when it has none. */
+/** `code` that the operating system or a library gave an error; undefined when there is none. */
 export function codeOf(error: unknown): string | undefined {
+  if (error instanceof UserError) return undefined;
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
 /** Which fault an error of the operating system is, by its class and `code`; undefined when neither says. */
 export function faultOf(error: unknown): FilesystemFault | undefined {
+  if (error instanceof DiskFullError) return "full";
   const code = codeOf(error);
   if (code !== undefined && Object.hasOwn(FAULTS, code)) return FAULTS[code];
   return CLASSES.find(([type]) => error instanceof type)?.[1];

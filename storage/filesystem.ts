@@ -1,3 +1,4 @@
+import type { ErrorCode } from "../config/error_code.ts";
 import { UserError } from "../config/user_error.ts";
 
 /**
@@ -86,6 +87,19 @@ export type FilesystemFault =
   | "corrupt"
   | "failed";
 
+const CODES: Readonly<Record<FilesystemFault, ErrorCode>> = {
+  missing: "PATH_MISSING",
+  exists: "FILE_EXISTS",
+  "not a folder": "FILE_KIND",
+  "not a file": "FILE_KIND",
+  denied: "PATH_DENIED",
+  full: "DISK_FULL",
+  "read-only": "STORAGE_READ_ONLY",
+  gone: "STORAGE_GONE",
+  corrupt: "FILE_CORRUPT",
+  failed: "STORAGE_FAILED",
+};
+
 /** A storage that could not do what was asked. `gone`: the mount or the server went away. */
 export class FilesystemError extends UserError {
   readonly fault: FilesystemFault;
@@ -93,7 +107,7 @@ export class FilesystemError extends UserError {
   readonly path: string;
 
   constructor(fault: FilesystemFault, path: string, detail: string, cause?: unknown) {
-    super(`${JSON.stringify(path)}: ${detail}`, { cause });
+    super(`${JSON.stringify(path)}: ${detail}`, { code: CODES[fault], cause });
     this.fault = fault;
     this.path = path;
   }

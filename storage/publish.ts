@@ -153,7 +153,9 @@ async function renameFree(temporary: string, folder: string, name: string): Prom
       if (!(await exists(path))) throw error;
     }
   }
-  throw new UserError(`${join(folder, name)} exists, and so do 9,999 numbered names beside it`);
+  throw new UserError(`${join(folder, name)} exists, and so do 9,999 numbered names beside it`, {
+    code: "FILE_EXISTS",
+  });
 }
 
 /** How something gets a name, and fails when another has just taken it. */

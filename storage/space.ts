@@ -1,6 +1,7 @@
 /** Room on a file system: how much there is, how much a package needs, and what it is to run out of it. */
 import { statfs } from "node:fs";
 import { promisify } from "node:util";
+import type { ErrorCode } from "../config/error_code.ts";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 
 /** Free space asked for, as a multiple of the file's size: room for what is extracted from it. */
@@ -15,6 +16,8 @@ function gib(bytes: number): string {
 
 /** A storage has not the room for what is to be written to it. */
 export class InsufficientSpaceError extends UserError {
+  static override readonly code: ErrorCode = "NO_SPACE";
+
   constructor(folder: string, needed: number, free: number) {
     super(
       `Insufficient disk space on shared storage: ${gib(needed)} needed, ${gib(free)} free in ${folder}`,
@@ -27,8 +30,7 @@ export class InsufficientSpaceError extends UserError {
 
 /** A disk, or a quota, ran full in the middle of a copy. Sizes in bytes. */
 export class DiskFullError extends UserError {
-  /** The operating system's own name for it, so that {@link isDiskFull} needs no special case. */
-  readonly code: "ENOSPC" | "EDQUOT";
+  static override readonly code: ErrorCode = "DISK_FULL";
 
   constructor(folder: string, done: number, total: number, cause: unknown) {
     const quota = cause instanceof Error && "code" in cause && cause.code === "EDQUOT";
@@ -37,13 +39,13 @@ export class DiskFullError extends UserError {
       hint: "remove old job folders: sleap-rtc-client storage clean --older-than 14d",
       cause,
     });
-    this.code = quota ? "EDQUOT" : "ENOSPC";
   }
 }
 
 /** Whether an error says that the disk, or a quota, is full. */
 export function isDiskFull(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
+  return error instanceof DiskFullError ||
+    error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
 }
 
 /** Free bytes for this user on the file system that holds a folder. */

@@ -101,12 +101,16 @@ async function readBack(
       const expected = chunk.subarray(at % CHUNK_BYTES);
       const length = Math.min(expected.length, bytes.length - done);
       const isSame = Buffer.compare(bytes.subarray(done, done + length), expected.subarray(0, length)) === 0;
-      if (!isSame) throw new UserError("other bytes were read than had been written");
+      if (!isSame) {
+        throw new UserError("other bytes were read than had been written", { code: "FILE_CORRUPT" });
+      }
       done += length;
       at += length;
     }
   }
   if (at !== TOTAL_BYTES) {
-    throw new UserError(`${at} bytes were read of ${TOTAL_BYTES} that had been written`);
+    throw new UserError(`${at} bytes were read of ${TOTAL_BYTES} that had been written`, {
+      code: "FILE_CORRUPT",
+    });
   }
 }

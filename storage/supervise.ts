@@ -1,4 +1,5 @@
 /** Keeps an eye on work with files: ends it when it is called off, or when a storage no longer answers. */
+import type { ErrorCode } from "../config/error_code.ts";
 import { UserError } from "../config/user_error.ts";
 
 /** Work past its time limit goes on as long as it advances at least this often, in milliseconds. */
@@ -14,6 +15,8 @@ const GRACE_MS = 5_000;
 
 /** A copy took longer than its size allows and no longer advances. */
 export class CopyTimeoutError extends UserError {
+  static override readonly code: ErrorCode = "COPY_TIMEOUT";
+
   constructor(seconds: number) {
     super(`File copy timed out after ${Math.round(seconds)} seconds`, {
       hint: "is the storage's mount alive?",

@@ -42,6 +42,7 @@ async function followed(link: string, root: string, links: "inside" | "follow"):
   if (links === "inside") return real !== undefined && isInside(real, root) ? real : undefined;
   if (real !== undefined && (await Deno.stat(real)).isFile) return real;
   throw new UserError(`${link} is a link that leads ${real === undefined ? "nowhere" : "to a folder"}`, {
+    code: "LINK_UNUSABLE",
     hint: "put the folder itself there, or take the link away",
   });
 }

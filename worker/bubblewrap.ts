@@ -73,6 +73,7 @@ export async function makeJobSandbox(options: BubblewrapOptions): Promise<JobSan
       throw new ConfigError(
         `the job sandbox in ${folder} would lie on storage that the engine may write to`,
         {
+          code: "SANDBOX_UNAVAILABLE",
           hint: "set TMPDIR to a folder that is no backend's",
         },
       );
@@ -216,6 +217,7 @@ async function trial(program: string, scratch: string): Promise<void> {
   );
   if (success) return;
   throw new ConfigError(`[worker] sandbox is "bwrap", but bubblewrap cannot run jobs here: ${reason}`, {
+    code: "SANDBOX_UNAVAILABLE",
     hint:
       "it needs Linux with user namespaces (or root that may mount), bash, and GNU coreutils 8.31 or later",
   });

@@ -1,6 +1,6 @@
 /** The sandboxed part of the worker: all that listens to the network runs in here (DESIGN.md, decision 3). */
 import { configureLog } from "../config/log.ts";
-import { errorText, UserError } from "../config/user_error.ts";
+import { errorCode, errorText, UserError } from "../config/user_error.ts";
 import { useAddon } from "../rtc/addon.ts";
 import type { FromEngine, ToEngine } from "./engine_messages.ts";
 import { type ProbePlan, probeSandbox } from "./probe.ts";
@@ -40,8 +40,8 @@ async function start({ settings }: Extract<ToEngine, { type: "start" }>): Promis
     await server.run();
     scope.postMessage({ type: "stopped" });
   } catch (error) {
-    const known = error instanceof UserError ? error : undefined;
-    const told = { message: errorText(error), hint: known?.hint, exitCode: known?.exitCode ?? 1 };
+    const hint = error instanceof UserError ? error.hint : undefined;
+    const told = { message: errorText(error), hint, code: errorCode(error) };
     scope.postMessage({ type: "stopped", error: told });
   } finally {
     endLibrary();

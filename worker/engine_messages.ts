@@ -1,4 +1,5 @@
 /** What the launcher and its sandboxed engine say to each other. */
+import type { ErrorCode } from "../config/error_code.ts";
 import type { LogOptions } from "../config/log.ts";
 import type { IceServerEntry, StorageEntry } from "../config/load.ts";
 import type { RoomKey } from "../signaling/account.ts";
@@ -72,5 +73,5 @@ export type FromEngine =
 export interface EngineFailure {
   message: string;
   hint: string | undefined;
-  exitCode: number;
+  code: ErrorCode;
 }

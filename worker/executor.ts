@@ -1,4 +1,5 @@
 /** Starts the configured job programs and cuts their output into log messages. */
+import type { ErrorCode } from "../config/error_code.ts";
 import { UserError } from "../config/user_error.ts";
 
 /** A program that is asked to end gets this long before it is killed, in milliseconds. */
@@ -9,7 +10,9 @@ const LINGER_MS = 5_000;
 const MAX_PIECE_LENGTH = 65_536;
 
 /** A job program that could not be started, or a run that failed. */
-export class JobError extends UserError {}
+export class JobError extends UserError {
+  static override readonly code: ErrorCode = "JOB_PROGRAM";
+}
 
 /**
  * Cuts output at `\r` and `\n` (PROTOCOL.md section 12.2): a piece ended by `\n` comes out as `{text}\n`, one ended by

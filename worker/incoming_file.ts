@@ -84,7 +84,9 @@ export class IncomingFile {
   }
 
   async #begin(): Promise<{ receiver: FileReceiver; folder: string }> {
-    if (!this.#announced) throw new UserError("file data came before any FILE_META");
+    if (!this.#announced) {
+      throw new UserError("file data came before any FILE_META", { code: "INVALID_MESSAGE" });
+    }
     const { name, size } = this.#announced;
     const folder = await Deno.makeTempDir({ dir: this.#scratch, prefix: "received-" });
     try {

@@ -1,7 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 import { join } from "node:path";
 import { ProgressLines, sizeText } from "../config/progress.ts";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import type { FilesMessageType } from "../protocol/message.ts";
 import type { Pipe } from "../rtc/pipe.ts";
 import { declineFiles, FilesReceiver, parseOffer } from "../rtc/receive_files.ts";
@@ -35,7 +35,7 @@ export class IncomingTransfer {
   /** Takes an offer, in place of an earlier one that is not complete; `refusal` says why none is taken now. */
   async offer(json: string, refusal: string | undefined): Promise<void> {
     const offer = parseOffer(json);
-    if (!offer) throw new TransferError("an offer of files breaks the rules");
+    if (!offer) throw new TransferError("an offer of files breaks the rules", { code: "INVALID_MESSAGE" });
     if (refusal !== undefined) return await declineFiles(this.#pipe, offer, refusal);
     if (offer.purpose === "results" || (offer.purpose === "package" && offer.files !== 1)) {
       return await declineFiles(this.#pipe, offer, "a worker takes one package: one file, or one folder");
@@ -63,7 +63,7 @@ export class IncomingTransfer {
     const receiver = this.#receiver;
     const arrived = await receiver?.take(message).catch((error: unknown) => {
       // The client has been told, in the words of the transfer.
-      logger.error("the package did not arrive: {reason}", { reason: errorText(error) });
+      logger.error("the package did not arrive: {reason}", reasonOf(error));
       return undefined;
     });
     if (!receiver || !arrived) return undefined;
@@ -78,7 +78,7 @@ export class IncomingTransfer {
   /** Takes file bytes. */
   async takeChunk(bytes: Uint8Array): Promise<void> {
     await this.#receiver?.takeChunk(bytes).catch((error: unknown) => {
-      logger.error("the package did not arrive: {reason}", { reason: errorText(error) });
+      logger.error("the package did not arrive: {reason}", reasonOf(error));
     });
   }
 

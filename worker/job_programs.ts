@@ -32,6 +32,7 @@ export async function jobSandbox(
   const bwrap = await findProgram("bwrap", Deno.cwd());
   if (bwrap === undefined) {
     throw new ConfigError('[worker] sandbox is "bwrap", but bubblewrap is not installed', {
+      code: "SANDBOX_UNAVAILABLE",
       hint: 'install it (on Debian: apt-get install bubblewrap), or set sandbox = "none"',
     });
   }

@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import { basename, dirname, join } from "node:path";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import { isInside } from "../storage/containment.ts";
 import { type JobInput, type JobProgress, type JobResult, MODELS, runJob } from "./job.ts";
 import type { WorkerJob } from "./worker_job.ts";
@@ -27,7 +27,7 @@ export async function runPackage<T>(
     return [result, await deliver(result)];
   } catch (error) {
     await rescue(job, progress).catch((failure: unknown) => {
-      logger.error("the results are lost: {reason}", { reason: errorText(failure) });
+      logger.error("the results are lost: {reason}", reasonOf(failure));
     });
     throw error;
   }

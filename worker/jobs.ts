@@ -120,7 +120,7 @@ export class Jobs {
     const { id } = spec;
     this.#checkOpen();
     if (this.#starting.has(id) || this.#jobs.get(id)?.isRunning) {
-      throw new UserError("a job with this id is running");
+      throw new UserError("a job with this id is running", { code: "JOB_RUNNING" });
     }
     if (id !== NO_ID) this.#starting.add(id);
     try {
@@ -131,7 +131,9 @@ export class Jobs {
   }
 
   #checkOpen(): void {
-    if (this.#isClosed) throw new UserError("the worker is stopping: it begins no job any more");
+    if (this.#isClosed) {
+      throw new UserError("the worker is stopping: it begins no job any more", { code: "WORKER_STOPPING" });
+    }
   }
 
   async #start({ id, name, room, hasMonitor = false, run }: JobSpec): Promise<WorkerJob> {
@@ -160,7 +162,7 @@ export class Jobs {
   async #make(header: Pick<JobSpec, "id" | "name" | "room">, settings: JobSettings): Promise<WorkerJob> {
     const folder = join(this.#options.folder, crypto.randomUUID());
     const lock = await lockFolder(folder);
-    if (!lock) throw new UserError("the worker cannot keep a job's journal");
+    if (!lock) throw new UserError("the worker cannot keep a job's journal", { code: "JOURNAL_FAILED" });
     let own: string | undefined;
     try {
       await Deno.mkdir(folder, { mode: 0o700 });

@@ -108,7 +108,10 @@ export async function launchEngine(
         }
         logger.info("stopping");
         post({ type: "shutdown" });
-        limit = setTimeout(() => reject(new UserError("the engine did not stop in time")), STOP_LIMIT_MS);
+        limit = setTimeout(
+          () => reject(new UserError("the engine did not stop in time", { code: "ENGINE_STOPPED" })),
+          STOP_LIMIT_MS,
+        );
       });
       engine.onmessage = ({ data }: MessageEvent<FromEngine>) => {
         if (data.type === "registered") onRegistered(data);
@@ -122,7 +125,7 @@ export async function launchEngine(
       };
       engine.onerror = (event) => {
         event.preventDefault();
-        reject(new UserError(`the engine stopped: ${event.message}`));
+        reject(new UserError(`the engine stopped: ${event.message}`, { code: "ENGINE_STOPPED" }));
       };
       post({ type: "start", settings });
     });
@@ -136,6 +139,6 @@ export async function launchEngine(
   }
 }
 
-function engineError({ message, hint, exitCode }: EngineFailure): UserError {
-  return new UserError(message, hint === undefined ? { exitCode } : { hint, exitCode });
+function engineError({ message, hint, code }: EngineFailure): UserError {
+  return new UserError(message, hint === undefined ? { code } : { hint, code });
 }

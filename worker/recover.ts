@@ -1,7 +1,7 @@
 /** Jobs of workers that died: found at the next start, ended for good, and cleaned up. */
 import { getLogger } from "@logtape/logtape";
 import { basename, dirname, join } from "node:path";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import { formatMessage } from "../protocol/message.ts";
 import { lockFolder, removeAll, removeLocked, unlockFolder } from "../storage/folder_lock.ts";
 import { isFolder, MODELS, type Say } from "./job.ts";
@@ -35,7 +35,7 @@ export async function recoverJobs(
     if (!lock) continue;
     const journal = await Journal.open(join(path, JOURNAL)).catch((error: unknown) => {
       if (error instanceof Deno.errors.NotFound) return undefined;
-      logger.warn("{path} cannot be read, and is left: {reason}", { path, reason: errorText(error) });
+      logger.warn("{path} cannot be read, and is left: {reason}", { path, ...reasonOf(error) });
       return "unreadable" as const;
     });
     if (journal === "unreadable") {
@@ -53,7 +53,7 @@ export async function recoverJobs(
       await killMarked(name);
       const kept = join(path, RESULTS);
       await keepModels(own, kept, (text) => journal.append(text)).catch((error: unknown) => {
-        logger.error("what job {id} has made is lost: {reason}", { id, reason: errorText(error) });
+        logger.error("what job {id} has made is lost: {reason}", { id, ...reasonOf(error) });
       });
       await journal.append(formatMessage({ type: "JOB_FAILED", id, text: TEXT }), "interrupted");
       if (basename(dirname(own)).startsWith(SCRATCH_PREFIX)) scratches.add(dirname(own));

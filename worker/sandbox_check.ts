@@ -17,7 +17,8 @@ export async function probeEngine(
 ): Promise<readonly Attempt[]> {
   const engine = createEngine(permissions);
   const { promise, resolve, reject } = Promise.withResolvers<readonly Attempt[]>();
-  const fail = (reason: string): void => reject(new UserError(`the sandbox cannot be checked: ${reason}`));
+  const fail = (reason: string): void =>
+    reject(new UserError(`the sandbox cannot be checked: ${reason}`, { code: "SANDBOX_BROKEN" }));
   const timer = setTimeout(() => fail("the engine does not answer"), LIMIT_MS);
   engine.onmessage = ({ data }: MessageEvent<FromEngine>) => {
     if (data.type === "probed") resolve(data.attempts);

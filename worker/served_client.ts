@@ -1,5 +1,5 @@
 import { getLogger } from "@logtape/logtape";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import { extensionWith } from "../protocol/extension.ts";
 import { type Hello, LINK, LINK_UNKNOWN } from "../protocol/link.ts";
 import type { Offer } from "../protocol/signaling.ts";
@@ -83,7 +83,7 @@ export class ServedClient {
         await channel.close();
       }
     } catch (error) {
-      logger.warn("{peer} did not connect again: {reason}", { peer: this.peerId, reason: errorText(error) });
+      logger.warn("{peer} did not connect again: {reason}", { peer: this.peerId, ...reasonOf(error) });
     }
   }
 

@@ -1,5 +1,5 @@
 import { getLogger } from "@logtape/logtape";
-import { errorText, UserError } from "../config/user_error.ts";
+import { reasonOf, UserError } from "../config/user_error.ts";
 import { formatSession } from "../protocol/session_string.ts";
 import { JOBS } from "../protocol/jobs.ts";
 import { QUEUE } from "../protocol/queue.ts";
@@ -151,7 +151,7 @@ export class WorkerServer {
       try {
         return await this.#join(undefined);
       } catch (error) {
-        logger.warn("{reason}", { reason: errorText(error) });
+        logger.warn("{reason}", reasonOf(error));
       }
     }
     return undefined;
@@ -163,7 +163,7 @@ export class WorkerServer {
     await this.#jobs.stop("the worker was stopped");
     const told = Promise.all([...this.#clients.values()].map(({ session }) => session?.told));
     await Promise.race([told, pause(FAREWELL_MS, this.#abort.signal)]);
-    this.#abort.abort(new UserError("the worker is stopping"));
+    this.#abort.abort(new UserError("the worker is stopping", { code: "WORKER_STOPPING" }));
   }
 
   /** Begins no further job, and stops when those that run have ended. */
@@ -286,7 +286,7 @@ export class WorkerServer {
     if (!visits) this.#reservations.come(offer.sender);
     this.#tellStatus();
     served.left = this.#serve(served, signaling, offer)
-      .catch((error: unknown) => logger.error("{reason}", { reason: errorText(error) }))
+      .catch((error: unknown) => logger.error("{reason}", reasonOf(error)))
       .finally(() => {
         this.#clients.delete(offer.sender);
         if (!visits) this.#reservations.left(offer.sender);

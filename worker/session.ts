@@ -1,6 +1,6 @@
 import { getLogger } from "@logtape/logtape";
 import { basename } from "node:path";
-import { errorText, UserError } from "../config/user_error.ts";
+import { reasonOf, UserError } from "../config/user_error.ts";
 import { attachSchema } from "../protocol/jobs.ts";
 import {
   cutText,
@@ -111,7 +111,7 @@ export class Session {
         }
       }
     } finally {
-      this.#abort.abort(new UserError("the client left"));
+      this.#abort.abort(new UserError("the client left", { code: "CLIENT_LEFT" }));
       await this.#leaveJob();
       await this.#told;
       await this.#incoming.discard();
@@ -150,7 +150,7 @@ export class Session {
     if (message.type === "END_OF_FILE") await this.#incoming.refuse();
     // What was said of the job to come is done with.
     if (message.type === "SHARED_STORAGE_JOB") this.#options.storage.takePlaces();
-    throw new UserError(reason);
+    throw new UserError(reason, { code: "JOB_REFUSED" });
   }
 
   async #take(message: Message): Promise<void> {
@@ -228,7 +228,7 @@ export class Session {
     const kind = this.#packageType;
     try {
       // A job may have begun while the package came.
-      if (this.#state !== "ready") throw new UserError(refusalText(this.#state));
+      if (this.#state !== "ready") throw new UserError(refusalText(this.#state), { code: "JOB_REFUSED" });
       await this.#start(basename(arrived.path), (job) => runArrivedJob(job, arrived, kind));
     } catch (error) {
       await Deno.remove(arrived.folder, { recursive: true });
@@ -255,7 +255,7 @@ export class Session {
 
   async #attach(json: string): Promise<void> {
     const wish = parseJson(attachSchema, json);
-    if (!wish) throw new UserError("JOB_ATTACH breaks the rules");
+    if (!wish) throw new UserError("JOB_ATTACH breaks the rules", { code: "INVALID_MESSAGE" });
     const job = this.#options.jobs.get(wish.id);
     if (!job) return await this.#say({ type: "JOB_UNKNOWN", id: wish.id });
     await this.#say({ type: "JOB_STATE", json: JSON.stringify(job.facts) });
@@ -307,13 +307,13 @@ export class Session {
   /** Tells client and log what went wrong with a message. Never throws. */
   async #report(error: unknown, jobId: string): Promise<void> {
     if (this.#abort.signal.aborted || !this.#pipe.isOpen) {
-      return logger.debug("the client left: {reason}", { reason: errorText(error) });
+      return logger.debug("the client left: {reason}", reasonOf(error));
     }
-    logger.error("{text}", { text: errorText(error) });
+    logger.error("{reason}", reasonOf(error));
     try {
       for (const message of [...refusals(error), failureMessage(error, jobId)]) await this.#say(message);
     } catch (failure) {
-      logger.warn("the client could not be told: {reason}", { reason: errorText(failure) });
+      logger.warn("the client could not be told: {reason}", reasonOf(failure));
     }
   }
 

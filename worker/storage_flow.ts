@@ -1,9 +1,10 @@
 /** The worker's side of both storage flows: which backend, which paths, and whether they may be used. */
 import { getLogger } from "@logtape/logtape";
-import { errorText } from "../config/user_error.ts";
+import { errorText, reasonOf } from "../config/user_error.ts";
 import type { Message } from "../protocol/message.ts";
 import { type Challenge, challengeSchema } from "../protocol/storage_proof.ts";
 import { parseJson } from "../protocol/parse_json.ts";
+import { NO_STORAGE_TEXT } from "../protocol/refusal.ts";
 import { type StorageBackend, StorageConfig } from "../storage/backend.ts";
 import { unlessAborted } from "../storage/deadline.ts";
 import { PathValidationError } from "../storage/containment.ts";
@@ -152,14 +153,14 @@ export class StorageFlow {
     check: (resolver: StorageResolver, backend: string, subdir: string) => Promise<void>,
   ): Promise<Message> {
     const current = this.#current();
-    if (!current) return { type: "PATH_ERROR", text: "Shared storage not configured on worker" };
+    if (!current) return { type: "PATH_ERROR", text: NO_STORAGE_TEXT };
     const started = performance.now();
     try {
       await unlessAborted(check(...current), AbortSignal.timeout(ANSWER_MS));
       return { type: "PATH_VALIDATED", what };
     } catch (error) {
       if (!(error instanceof PathValidationError)) {
-        logger.error("{what} path {path}: {reason}", { what, path, reason: errorText(error) });
+        logger.error("{what} path {path}: {reason}", { what, path, ...reasonOf(error) });
         return { type: "PATH_ERROR", text: `Path validation error: ${what} path cannot be used` };
       }
       const security = error.refusal === "outside" ? "security: " : "";

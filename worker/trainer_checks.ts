@@ -53,6 +53,7 @@ async function judgeProgram(
   const path = await findProgram(program, Deno.cwd());
   if (path === undefined) {
     throw new UserError(`"${program}" is not installed`, {
+      code: "JOB_PROGRAM",
       hint: /[\\/]/.test(program)
         ? "see command in [worker.jobs.train] and [worker.jobs.track]: is the path right?"
         : "install it, or activate its environment before the worker starts; or give command in [worker.jobs.train] " +

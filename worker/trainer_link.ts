@@ -1,6 +1,6 @@
 /** The way to and from a trainer that runs: what it reports, and what it is told (PROTOCOL.md section 12.3). */
 import { getLogger } from "@logtape/logtape";
-import { errorText } from "../config/user_error.ts";
+import { reasonOf } from "../config/user_error.ts";
 import { formatMessage, MAX_LOG_BYTES } from "../protocol/message.ts";
 import type { ScriptLine } from "../protocol/package_script.ts";
 import { commandFor, type TrainerPorts, wantsPorts } from "./script.ts";
@@ -56,7 +56,7 @@ function open(say: Say): TrainerLink | undefined {
   try {
     return new TrainerLink(say);
   } catch (error) {
-    logger.warn("what the trainer reports is not heard: {reason}", { reason: errorText(error) });
+    logger.warn("what the trainer reports is not heard: {reason}", reasonOf(error));
     return undefined;
   }
 }

@@ -1,6 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 import { basename, join } from "node:path";
-import { errorText, UserError } from "../config/user_error.ts";
+import type { ErrorCode } from "../config/error_code.ts";
+import { reasonOf, UserError } from "../config/user_error.ts";
 import type { JobEndState, JobFacts } from "../protocol/jobs.ts";
 import { cutText, formatMessage, MAX_LOG_BYTES, type Message } from "../protocol/message.ts";
 import { lockFolder, removeAll, unlockFolder } from "../storage/folder_lock.ts";
@@ -115,7 +116,7 @@ export class WorkerJob {
     await this.journal.append(kept).catch((error: unknown) => {
       logger.error("the journal of {id} cannot be written: {reason}", {
         id: this.id,
-        reason: errorText(error),
+        ...reasonOf(error),
       });
     });
   };
@@ -172,7 +173,7 @@ export class WorkerJob {
       await removeAll(this.scratch).catch((error: unknown) => {
         logger.error("{folder} cannot be removed: {reason}", {
           folder: this.scratch,
-          reason: errorText(error),
+          ...reasonOf(error),
         });
       });
       await this.journal.close();
@@ -189,7 +190,7 @@ export class WorkerJob {
       logger.warn("job {id} was stopped: {reason}", { id, reason: cause.message });
       return await this.#end(cause.end, { type: "JOB_FAILED", id, text: cause.message });
     }
-    logger.error("{text}", { text: errorText(error) });
+    logger.error("{reason}", reasonOf(error));
     for (const message of refusals(error)) await this.say(formatMessage(message));
     await this.#end("failed", failureMessage(error, id));
   }
@@ -199,7 +200,7 @@ export class WorkerJob {
     await this.journal.append(text, end).catch((error: unknown) => {
       logger.error("the journal of {id} cannot be written: {reason}", {
         id: this.id,
-        reason: errorText(error),
+        ...reasonOf(error),
       });
     });
     logger.info("job {id}: {end}", { id: this.id, end });
@@ -260,6 +261,8 @@ export class WorkerJob {
 
 /** Why a job was ended from outside, and what that makes of it. */
 class JobEnded extends UserError {
+  static override readonly code: ErrorCode = "JOB_STOPPED";
+
   readonly end: JobEndState;
 
   constructor(reason: string, end: JobEndState) {

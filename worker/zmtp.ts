@@ -4,7 +4,8 @@
  * Why no library: docs/decisions/0008-zeromq.md.
  */
 import { getLogger } from "@logtape/logtape";
-import { errorText, UserError } from "../config/user_error.ts";
+import type { ErrorCode } from "../config/error_code.ts";
+import { reasonOf, UserError } from "../config/user_error.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "zmtp"]);
 
@@ -21,7 +22,9 @@ const MAX_WAITING = 100;
 const [LONG, COMMAND] = [2, 4];
 
 /** A peer that does not speak ZMTP 3 as it is expected here. */
-class ZmtpError extends UserError {}
+class ZmtpError extends UserError {
+  static override readonly code: ErrorCode = "TRAINER_LINK";
+}
 
 type SocketType = "PUB" | "SUB";
 /** Socket types that may talk to each. */
@@ -192,7 +195,7 @@ class Port {
       await peer.greet(type);
       await serve(peer);
     } catch (error) {
-      if (!this.#isClosed) logger.debug("a trainer's connection: {reason}", { reason: errorText(error) });
+      if (!this.#isClosed) logger.debug("a trainer's connection: {reason}", reasonOf(error));
     } finally {
       peer.close();
       this.#serving.delete(peer);

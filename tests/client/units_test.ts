@@ -112,6 +112,7 @@ const SUMMARY: Summary = {
   total_s: 2,
   results: "/out",
   error: "why",
+  code: "JOB_FAILED",
 };
 
 Deno.test("screen: lines of events", () => {
@@ -128,7 +129,7 @@ Deno.test("screen: lines of events", () => {
     lineOf({ event: "summary", summary: SUMMARY }),
     "failed: why (method rtc, 2.0 KiB over the channel, 2.0 s in all)\nresults: /out",
   );
-  const done = { ...SUMMARY, ok: true, error: null, results: null, time_to_job_start_s: 1.25 };
+  const done = { ...SUMMARY, ok: true, error: null, code: null, results: null, time_to_job_start_s: 1.25 };
   assert.equal(
     lineOf({ event: "summary", summary: done }),
     "done (method rtc, 2.0 KiB over the channel, job started after 1.3 s, 2.0 s in all)",

@@ -21,7 +21,7 @@ async function lines(options: LogOptions, say: (logger: Logger) => void = sayAll
 function sayAll(logger: Logger): void {
   logger.debug("detail");
   logger.info("worker {name} has {count}", { name: "w", count: 2 });
-  logger.warning("careful", { data: { of: "what" }, secret: "s" });
+  logger.warning("careful", { data: { of: "what" }, code: "NO_SPACE", secret: "s" });
   getLogger(["elsewhere"]).error("not ours");
 }
 
@@ -36,10 +36,11 @@ Deno.test("verbose shows details as well", async () => {
   assert.match((await lines({ verbose: true }))[0] ?? "", /debug: detail$/);
 });
 
-Deno.test("JSON is one object a line", async () => {
+Deno.test("JSON is one object a line, with the code of an error", async () => {
   const found: unknown[] = (await lines({ json: true })).map((line) => JSON.parse(line));
   assert.equal(found.length, 2);
-  assert.deepEqual(Object.keys(found[1] ?? {}), ["time", "level", "logger", "text", "data"]);
+  assert.deepEqual(Object.keys(found[1] ?? {}), ["time", "level", "logger", "text", "code", "data"]);
+  assert.equal(Reflect.get(found[1] ?? {}, "code"), "NO_SPACE");
   assert.deepEqual(Reflect.get(found[1] ?? {}, "data"), { of: "what" });
   assert.equal(Reflect.get(found[1] ?? {}, "logger"), "sleap-rtc.test");
   assert.equal(Reflect.get(found[1] ?? {}, "text"), "careful");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createProgram, ExitCode, onStopSignal, parseWholeNumber, runProgram } from "../../config/program.ts";
-import { ConfigError, errorText, UserError } from "../../config/user_error.ts";
+import { ConfigError, errorCode, errorText, UserError } from "../../config/user_error.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -12,14 +12,17 @@ async function run(
   let [stdout, stderr] = ["", ""];
   const program = createProgram("prog", "does things", "  prog --port 5")
     .option("--port <n>", "a port", parseWholeNumber)
+    .option("--json", "for scripts")
     .configureOutput({ writeOut: (text) => stdout += text, writeErr: (text) => stderr += text })
     .action(action);
-  const said = console.error;
+  const [said, printed] = [console.error, console.log];
   console.error = (text: string) => stderr += `${text}\n`;
+  console.log = (text: string) => stdout += `${text}\n`;
   try {
     return { code: await runProgram(program, args), stdout, stderr };
   } finally {
     console.error = said;
+    console.log = printed;
   }
 }
 
@@ -57,13 +60,35 @@ Deno.test("a flag that is no number ends with 2", async () => {
 Deno.test("errors meant for people end with their code, and say what to do", async () => {
   const failed = await run(
     [],
-    () => Promise.reject(new UserError("it broke", { hint: "mend it", exitCode: 7 })),
+    () => Promise.reject(new UserError("it broke", { hint: "mend it", code: "WORKER_LOST" })),
   );
-  assert.deepEqual(failed, { code: 7, stdout: "", stderr: "error: it broke\nhint: mend it\n" });
+  assert.deepEqual(failed, {
+    code: 4,
+    stdout: "",
+    stderr: "error: it broke\nhint: mend it\ncode: WORKER_LOST\n",
+  });
   const config = await run([], () => {
     throw new ConfigError("wrong");
   });
-  assert.deepEqual(config, { code: 2, stdout: "", stderr: "error: wrong\n" });
+  assert.deepEqual(config, { code: 2, stdout: "", stderr: "error: wrong\ncode: CONFIG_INVALID\n" });
+});
+
+Deno.test("a run in JSON ends with the error as one object on stdout, and the same words on stderr", async () => {
+  const failed = await run(["--json"], () => {
+    throw new UserError("it broke", { hint: "mend it", code: "NO_SPACE" });
+  });
+  const event = { event: "error", code: "NO_SPACE", message: "it broke", hint: "mend it", exit_code: 1 };
+  assert.deepEqual(JSON.parse(failed.stdout), event);
+  assert.equal(failed.stderr, "error: it broke\nhint: mend it\ncode: NO_SPACE\n");
+  const other = await run(["--json"], () => {
+    throw new Error("oops");
+  });
+  const unexpected = { event: "error", code: "UNEXPECTED", message: "oops", hint: null, exit_code: 1 };
+  assert.deepEqual(JSON.parse(other.stdout), unexpected);
+  const usage = await run(["--json", "--prot", "5"]);
+  const { message, ...facts } = JSON.parse(usage.stdout);
+  assert.deepEqual(facts, { event: "error", code: "USAGE", hint: "see --help", exit_code: 2 });
+  assert.match(message, /^unknown option '--prot'/);
 });
 
 Deno.test("any other error ends with 1, whatever was thrown", async () => {
@@ -71,7 +96,7 @@ Deno.test("any other error ends with 1, whatever was thrown", async () => {
     const { code, stderr } = await run([], () => {
       throw thrown;
     });
-    assert.deepEqual([code, stderr], [1, "error: oops\n"]);
+    assert.deepEqual([code, stderr], [1, "error: oops\ncode: UNEXPECTED\n"]);
   }
 });
 
@@ -86,7 +111,9 @@ Deno.test("errors know their class, hint, code and cause", () => {
   const cause = new Error("why");
   const error = new ConfigError("text", { hint: "do", cause });
   assert.deepEqual([error.name, error.hint, error.exitCode, error.cause], ["ConfigError", "do", 2, cause]);
-  assert.equal(new UserError("x").exitCode, 1);
+  assert.equal(error.code, "CONFIG_INVALID");
+  const plain = new UserError("x");
+  assert.deepEqual([plain.code, plain.exitCode, errorCode(new Error("x"))], ["FAILED", 1, "UNEXPECTED"]);
   assert.ok(!("cause" in new UserError("x")));
   assert.equal(errorText(error), "text");
   assert.equal(errorText(5), "5");

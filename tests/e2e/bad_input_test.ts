@@ -74,12 +74,13 @@ Deno.test("bad input to the client gets one clear line and an exit code that is 
       const { code, stderr } = await client(test, args);
       assert.match(stderr, expected, args.join(" "));
       assert.notEqual(code, 0, args.join(" "));
-      assert.ok(stderr.trim().split("\n").length <= 3, stderr);
+      assert.match(stderr, /\ncode: [A-Z_]+$/);
+      assert.ok(stderr.trim().split("\n").length <= 4, stderr);
     }
     const gone = formatSession({ roomId, token, peerId: "gone" });
     const config = "[default]\nconnection_timeout = 1\n";
     const { code, stderr } = await client(test, ["train", path, "--session-string", gone], config);
-    assert.equal(code, 1);
+    assert.equal(code, 3);
     assert.match(stderr, /error: worker gone is not in the room/);
   }));
 
@@ -119,6 +120,7 @@ Deno.test("bad input to the worker gets one clear line and an exit code that is 
     const away = lab.spawn([...fromSource("worker/main.ts"), "--config", config], {
       env: { SLEAP_RTC_SIGNALING_HTTP: "http://127.0.0.1:9", SLEAP_RTC_SIGNALING_WS: "ws://127.0.0.1:9" },
     });
-    assert.equal(await away.exited(), 1);
-    assert.match(away.stderr.join("\n"), /error: cannot reach the signaling server .*\nhint: /);
+    assert.equal(await away.exited(), 3);
+    const said = /error: cannot reach the signaling server .*\nhint: .*\ncode: SIGNALING_UNREACHABLE/;
+    assert.match(away.stderr.join("\n"), said);
   }));

@@ -34,7 +34,7 @@ Deno.test("the same with a worker that was told its room: it ends, but after the
     const run = await clientRun(await withoutRoom(test, worker));
     assert.equal(run.code, 0, said(run, worker));
     await modelIn(join(test.folder, "out/models"));
-    assert.equal(await worker.process.exited(), 1);
+    assert.equal(await worker.process.exited(), 3);
     assert.match(worker.process.output, /error: the signaling server refused to let this peer in/);
   }));
 
@@ -44,6 +44,6 @@ Deno.test("a worker killed when the room is lost as well: the client does not lo
     const client = await withoutRoom(test, worker);
     worker.process.kill("SIGKILL");
     const run = await clientRun(client);
-    assert.equal(run.code, 1, said(run, worker));
+    assert.equal(run.code, 3, said(run, worker));
     assert.match(run.stderr, /error: the signaling server refused to let this peer in/);
   }));

@@ -41,7 +41,7 @@ Deno.test("queue: a job waits for a busy worker, and Ctrl-C takes it out; --wait
     const path = await packageIn(test.home);
     const args = ["train", path, "--session-string", worker.session];
     const impatient = await test.lab.runClient(clientConfig(test), [...args, "--wait", "0"]);
-    assert.equal(impatient.code, 1);
+    assert.equal(impatient.code, 3);
     assert.match(impatient.stderr, /busy|free/);
     const waiting = await test.lab.client(clientConfig(test), args);
     const queued = JSON.parse(await waiting.line(/"event":"queued"/));

@@ -148,12 +148,12 @@ Deno.test("train: --required-storage leaves only workers that have it, a forced 
     const sent = await submit("--required-storage", "vast", "--transfer", "rtc");
     assert.deepEqual([sent.summary?.worker, sent.summary?.method], [near.peerId, "rtc"], sent.stderr);
     const nobody = await submit("--required-storage", "nfs");
-    assert.equal(nobody.code, 1);
+    assert.equal(nobody.code, 3);
     assert.match(nobody.stderr, /no (suitable )?worker .*"nfs"/);
     const impossible = await submit("--transfer", "in-place");
-    assert.equal(impossible.code, 1);
+    assert.equal(impossible.code, 2);
     assert.match(impossible.stderr, /in place is not possible/);
-    assert.deepEqual(impossible.events, []);
+    assert.deepEqual(impossible.events.map(({ event }): string => event), ["error"]);
     const copied = await submit("--transfer", "copy", "--output-dir", join(test.folder, "copied"));
     assert.deepEqual([copied.summary?.worker, copied.summary?.method], [near.peerId, "copy"], copied.stderr);
     assert.match(await modelIn(copied.summary?.results ?? ""), /./);

@@ -99,7 +99,7 @@ Deno.test({
     withTurnLab(false, async (test) => {
       const config = "[default]\nconnection_timeout = 6\n";
       const run = await train(test, await worker(test, config), { config });
-      assert.equal(run.code, 1);
+      assert.equal(run.code, 3);
       assert.equal(run.summary, undefined);
       assert.match(run.stderr, /^error: .*relay/m);
       assert.match(run.stderr, /^hint: the TURN server 10\.77\.0\.1:3478 gave no relay: can it be reached/m);
