@@ -187,7 +187,8 @@ async function suggestStorage(path: string, flags: JobFlags): Promise<void> {
   });
 }
 
-function createCommand(): Command {
+/** The command line: what it understands, and what it does. */
+export function createCommand(): Command {
   const program = createProgram("sleap-rtc-client", "Trains and runs SLEAP models on a worker.", EXAMPLES);
   jobCommand(program, "train", "Train the models of a training package.");
   jobCommand(program, "track", "Run inference with a track package.");

@@ -50,8 +50,10 @@ export const SECRET_KEY = "room_secret";
 export const SECRET_VARIABLE = "SLEAP_RTC_ROOM_SECRET";
 
 const environment = z.strictObject({
-  signaling_websocket: url(["ws:", "wss:"]).optional(),
-  signaling_http: url(["http:", "https:"]).optional(),
+  signaling_websocket: url(["ws:", "wss:"]).optional()
+    .describe("WebSocket of the signaling server, `ws://` or `wss://`; also `SLEAP_RTC_SIGNALING_WS`"),
+  signaling_http: url(["http:", "https:"]).optional()
+    .describe("its HTTP API, `http://` or `https://`; also `SLEAP_RTC_SIGNALING_HTTP`"),
 });
 
 const iceUrl = z.string().refine((text) => parseIceUrl(text) !== undefined, ICE_URL_RULE);
@@ -60,9 +62,9 @@ const iceServer = z.strictObject({
   urls: z.union(
     [iceUrl, z.array(iceUrl).min(1, "at least one address")],
     `${ICE_URL_RULE}, or a list of those`,
-  ),
-  username: nonEmpty.optional(),
-  credential: nonEmpty.optional(),
+  ).describe("one address, `stun:host:port` or `turn:host:port`, or a list of them"),
+  username: nonEmpty.optional().describe("user at the TURN server, which needs one"),
+  credential: nonEmpty.optional().describe("password there; neither logged nor shown"),
 }).superRefine((server, context) => {
   if (![server.urls].flat().some((text) => parseIceUrl(text)?.kind === "turn")) return;
   for (const [key, what] of [["username", "the user"], ["credential", "the password"]] as const) {
@@ -108,11 +110,14 @@ const basePath = z.union([
 ], 'a path, or { darwin = "/Volumes/lab", linux = "/mnt/vast" }');
 
 const storage = z.strictObject({
-  base_path: basePath,
-  type: z.string().default("local"),
-  description: z.string().default(""),
-  /** Whether jobs are kept to the folder of the user that they name. */
-  confine_to_user_subdir: z.boolean("true or false").default(false),
+  base_path: basePath.describe(
+    "where the storage is on this machine: a path, in which `~`, `$NAME` and `${NAME}` are filled in; one for each " +
+      'system, `{ linux = "…", darwin = "…", windows = "…" }`; or `s3://bucket/prefix`',
+  ),
+  type: z.string().default("local").describe("`local`, `nfs`, …: told to people, not acted upon"),
+  description: z.string().default("").describe("for people"),
+  confine_to_user_subdir: z.boolean("true or false").default(false)
+    .describe("whether jobs, and links, are kept to the folder of the user that the job names"),
 });
 
 /** What a backend may be called: the name travels. */
@@ -192,63 +197,80 @@ const job = (
   kind: keyof typeof PLACEHOLDERS,
   fallback: readonly string[],
 ): z.ZodPrefault<z.ZodObject<{ command: z.ZodDefault<typeof command> }>> =>
-  z.strictObject({ command: commandOf(kind).default([...fallback]) }).prefault({});
+  z.strictObject({
+    command: commandOf(kind).default([...fallback])
+      .describe(
+        "the program, then its arguments, without a shell; filled in: " +
+          PLACEHOLDERS[kind].map((each) => `\`${each}\``).join(", "),
+      ),
+  }).prefault({});
 
-/** The whole file. */
+/** The whole file. The descriptions become docs/configuration.md. */
 export const fileSchema = z.strictObject({
   default: z.strictObject({
-    /** Seconds to wait for the signaling server and for a worker's answer. */
     connection_timeout: z.number("a number of seconds above 0").positive("a number of seconds above 0")
       // Timers take at most 24.8 days and fire at once beyond that.
-      .max(86_400, "a number of seconds above 0, at most 86400 (a day)").default(30),
-    /** What clients and workers prove to each other that they know; the signaling server never sees it. */
-    room_secret: z.string(SECRET_RULE).min(MIN_SECRET_LENGTH, SECRET_RULE).optional(),
-    /** STUN and TURN servers, used before those that the signaling server tells of. */
-    ice_servers: z.array(iceServer, "a list of tables, each with urls: [[default.ice_servers]]").default([]),
-    /** `relay`: connect through TURN servers only. */
-    ice_transport: z.enum(["all", "relay"], '"all" or "relay"').default("all"),
-  }).prefault({}),
-  environments: z.record(z.string(), environment).default({}),
-  storage: z.record(z.string().regex(BACKEND_NAME, BACKEND_NAME_RULE), storage).default({}),
+      .max(86_400, "a number of seconds above 0, at most 86400 (a day)").default(30)
+      .describe("seconds to wait for the signaling server and for a worker's answer"),
+    room_secret: z.string(SECRET_RULE).min(MIN_SECRET_LENGTH, SECRET_RULE).optional().describe(
+      "what clients and workers prove to each other that they know, unseen by the signaling server: at least " +
+        `${MIN_SECRET_LENGTH} characters, in a file that only you can read; also \`${SECRET_VARIABLE}\``,
+    ),
+    ice_servers: z.array(iceServer, "a list of tables, each with urls: [[default.ice_servers]]").default([])
+      .describe("STUN and TURN servers, used before those that the signaling server tells of"),
+    ice_transport: z.enum(["all", "relay"], '"all" or "relay"').default("all")
+      .describe("`relay`: connect through TURN servers only; also `--relay-only`"),
+  }).prefault({}).describe("What clients and workers have in common."),
+  environments: z.record(z.string(), environment).default({})
+    .describe("Signaling servers by name; `SLEAP_RTC_ENV` chooses one, a single one needs no choice."),
+  storage: z.record(z.string().regex(BACKEND_NAME, BACKEND_NAME_RULE), storage).default({})
+    .describe(
+      "Storage that several machines see; the name travels, the path does not: [storage](storage.md).",
+    ),
   worker: z.strictObject({
-    /** Where packages are unpacked and run; default: a private folder in the system's temporary folder. */
-    scratch: localPath.optional(),
-    /** Jobs at once; default: one for each GPU that `nvidia-smi` tells of, and one without. */
+    scratch: localPath.optional().describe(
+      "where packages are unpacked and run, and journals of jobs are kept; default: a private folder in the system's " +
+        "temporary folder; also `--scratch`",
+    ),
     max_jobs: z.int("a whole number from 1 to 64").min(1, "a whole number from 1 to 64")
-      .max(64, "a whole number from 1 to 64").optional(),
-    /** What jobs may ask for by name, told to everybody in the room. */
-    labels: z.array(label, LABELS_RULE).max(32, LABELS_RULE).default([]),
-    /** Seconds after which a job is ended; default: never. */
+      .max(64, "a whole number from 1 to 64").optional()
+      .describe("jobs at once; default: one for each GPU that `nvidia-smi` tells of, and one without"),
+    labels: z.array(label, LABELS_RULE).max(32, LABELS_RULE).default([])
+      .describe("what jobs may ask for by name, told to everybody in the room"),
     job_time_limit: z.number(TIME_LIMIT_RULE).positive(TIME_LIMIT_RULE).max(MAX_TIME_LIMIT, TIME_LIMIT_RULE)
-      .optional(),
-    /** Names of further environment variables that jobs see. */
-    job_environment: z.array(jobVariable).default([]),
-    /** What job programs run in: `bwrap` is bubblewrap. */
-    sandbox: z.enum(["none", "bwrap"], '"none" or "bwrap"').default("none"),
-    /** Whether job programs in a sandbox see the network. */
-    sandbox_network: z.boolean("true or false").default(false),
-    /** Paths that job programs in a sandbox may read besides the system's. */
-    sandbox_read: z.array(absolutePath).default([]),
+      .optional().describe("seconds after which a job is ended; default: never"),
+    job_environment: z.array(jobVariable).default([]).describe(
+      "names of further environment variables that jobs see, besides `PATH`, `HOME`, `CUDA_VISIBLE_DEVICES` and the like",
+    ),
+    sandbox: z.enum(["none", "bwrap"], '"none" or "bwrap"').default("none")
+      .describe("what job programs run in: `bwrap` is [bubblewrap](security.md#bubblewrap)"),
+    sandbox_network: z.boolean("true or false").default(false)
+      .describe("whether job programs in a sandbox see the network"),
+    sandbox_read: z.array(absolutePath).default([])
+      .describe("absolute paths that job programs in a sandbox may read besides the system's"),
     jobs: z.strictObject({ train: job("train", TRAIN_COMMAND), track: job("track", TRACK_COMMAND) }).prefault(
       {},
-    ),
-  }).prefault({}),
+    )
+      .describe("What a package's recognised lines become."),
+  }).prefault({}).describe("What only workers read."),
   client: z.strictObject({
-    /** Backend that packages are copied into when several would do. */
-    storage_backend: nonEmpty.optional(),
-    /** Folder below the backend in which copies are made. */
-    user_subdir: nonEmpty.optional(),
-    /** Where results go; default: the folder of the package. */
-    output_dir: localPath.optional(),
-    /** Only workers that have this storage backend get jobs. */
-    required_storage: nonEmpty.optional(),
-    /** How packages go to workers. */
-    transfer: z.enum(TRANSFERS, TRANSFERS.map((each) => `"${each}"`).join(" or ")).default("auto"),
-    /** Labels of which a worker must have all. */
-    labels: z.array(z.string().min(1).max(64), "a list of labels").max(16, "at most 16 labels").default([]),
-    /** Seconds that a job waits for a free worker; default: a day, and a minute where the server has no queue. */
-    wait: z.number(WAIT_RULE).min(0, WAIT_RULE).max(MAX_WAIT, WAIT_RULE).optional(),
-  }).prefault({}),
+    storage_backend: nonEmpty.optional()
+      .describe("backend that packages are copied into when several would do; also `--storage-backend`"),
+    user_subdir: nonEmpty.optional()
+      .describe("folder below the backend in which copies are made; also `--user-subdir`"),
+    output_dir: localPath.optional()
+      .describe("where results go; default: the folder of the package; also `--output-dir`"),
+    required_storage: nonEmpty.optional()
+      .describe("only workers that have this storage backend get jobs; also `--required-storage`"),
+    transfer: z.enum(TRANSFERS, TRANSFERS.map((each) => `"${each}"`).join(" or ")).default("auto")
+      .describe("how packages go to workers; also `--transfer`"),
+    labels: z.array(z.string().min(1).max(64), "a list of labels").max(16, "at most 16 labels").default([])
+      .describe("labels of which a worker must have all; also `--label`"),
+    wait: z.number(WAIT_RULE).min(0, WAIT_RULE).max(MAX_WAIT, WAIT_RULE).optional().describe(
+      "seconds that a job waits for a free worker; default: a day, and a minute where the server has no queue; also " +
+        "`--wait`",
+    ),
+  }).prefault({}).describe("What only clients read."),
 });
 
 /** The content of a file, defaults filled in. */

@@ -51,7 +51,8 @@ export function main(args: readonly string[]): Promise<number> {
   return runProgram(createCommand(), args);
 }
 
-function createCommand(): Command {
+/** The command line: what it understands, and what it does. */
+export function createCommand(): Command {
   const description =
     "Introduces sleap-rtc clients and workers to each other: rooms, discovery, relaying of offers.";
   const command = createProgram("sleap-rtc-signaling", description, EXAMPLES)

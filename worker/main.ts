@@ -54,7 +54,8 @@ Examples:
 
 Ends with exit code 0 when nothing failed (warnings do not count), 1 otherwise.`;
 
-function createCommand(): Command {
+/** The command line: what it understands, and what it does. */
+export function createCommand(): Command {
   const program = createProgram(
     "sleap-rtc-worker",
     "Runs SLEAP training packages for clients.",
