@@ -8,7 +8,14 @@ const LAYERS = [...PAGE.matchAll(/^\| `([a-z]+)\/` +\|/gm)].map(([, folder]) => 
 /** Folders that are no part of the project. */
 const OTHERS = ["dist", "docs", "node_modules"];
 /** Of `signaling/`: what belongs to the server, by what the others may import. */
-const FOR_PEERS = ["account.ts", "client.ts", "presence.ts", "relay.ts", "signaling_error.ts"];
+const FOR_PEERS = [
+  "account.ts",
+  "client.ts",
+  "presence.ts",
+  "relay.ts",
+  "server_checks.ts",
+  "signaling_error.ts",
+];
 
 /** Every TypeScript file below a folder, from the project's folder. */
 async function* sourcesIn(folder: string): AsyncGenerator<string> {

@@ -24,6 +24,7 @@ const OTHERS: Readonly<Record<string, string>> = {
   export: "of the shell",
   install: "writes to the system",
   openssl: "not ours",
+  curl: "not ours; tests/signaling/admin_test.ts asks the same",
   turnserver: "tests/e2e/turn_test.ts runs one",
   sbatch: "needs a cluster",
   kubectl: "needs a cluster",
@@ -31,9 +32,11 @@ const OTHERS: Readonly<Record<string, string>> = {
   systemctl: "needs systemd as the first process",
   chmod: "not ours",
   git: "not ours",
+  gh: "not ours",
+  deno: "`deno test` with a path of this project",
 };
-/** Languages of blocks, each with a test below; texts without one are drawings and what programs print. */
-const LANGUAGES = ["", "json", "mermaid", "sh", "toml"];
+/** Languages of blocks, each with a test here or in nginx_test.ts; texts without one are drawings and what programs print. */
+const LANGUAGES = ["", "json", "nginx", "sh", "toml"];
 
 const placeOf = ({ page, line }: Block): string => `${page}:${line}`;
 
