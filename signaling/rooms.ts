@@ -52,7 +52,7 @@ export interface RoomsWatch {
   changed?(peer: RegisteredPeer): void;
   /** It is in no room any more. */
   left?(peer: RegisteredPeer): void;
-  /** Somebody is in it for the first time, or nobody any more. */
+  /** Somebody is in it for the first time, or nobody any more, or it has a new token. */
   roomChanged?(room: Room): void;
   /** Nobody can join it any more. */
   roomDeleted?(roomId: string): void;
@@ -220,6 +220,7 @@ export class Rooms {
     for (const peer of peers) this.#remove(peer);
     room.token = freshToken();
     room.wrongTokens = 0;
+    this.#tell((watch) => watch.roomChanged?.(room));
     return { token: room.token, peers };
   }
 

@@ -1,7 +1,18 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../config/user_error.ts";
 import { startSignaling } from "../../signaling/server.ts";
-import { type Json, post, registration, tokenFor, withRoom, withServer } from "./test_peer.ts";
+import { MemoryStore } from "../../signaling/store.ts";
+import {
+  createRoom,
+  type Json,
+  post,
+  registration,
+  TestPeer,
+  type TestRoom,
+  tokenFor,
+  withRoom,
+  withServer,
+} from "./test_peer.ts";
 
 const KEY = "0123456789abcdef";
 
@@ -50,6 +61,31 @@ Deno.test("a room gets a new token, and everybody has to learn it", () =>
       "registered_auth",
     );
   }, { adminKey: KEY }));
+
+Deno.test("a room's new token is the one that outlives the server", async () => {
+  const store = new MemoryStore();
+  let room: TestRoom | undefined;
+  await withServer(
+    async (server) => {
+      const { roomId } = await createRoom(server);
+      const { body } = await act(server.httpUrl, "renew-room-token", { room_id: roomId });
+      room = { server, roomId, token: String(body["token"]) };
+    },
+    [],
+    { store, adminKey: KEY },
+  );
+  await withServer(
+    async (server) => {
+      assert.ok(room);
+      const peer = await TestPeer.open(server.wsUrl);
+      const answer = await peer.ask(await registration({ ...room, server }, "p"));
+      assert.equal(answer["type"], "registered_auth");
+      await peer.close();
+    },
+    [],
+    { store },
+  );
+});
 
 Deno.test("a room is deleted with all who are in it", () =>
   withRoom(async ({ server, roomId }, join) => {

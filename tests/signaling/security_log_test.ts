@@ -11,19 +11,10 @@ interface Line {
 }
 
 Deno.test("each security event is one line with its name and fields, and no line has a secret", async () => {
-  const args = [
-    "--host",
-    "127.0.0.1",
-    "--http-port",
-    "0",
-    "--ws-port",
-    "0",
-    "--json",
-    "--message-burst",
-    "30",
-  ];
+  const flags = ["--host", "127.0.0.1", "--http-port", "0", "--ws-port", "0", "--store", "memory", "--json"];
+  const limits = ["--message-burst", "30", "--message-rate", "1"];
   const server = new LabProcess(
-    [Deno.execPath(), ...runArguments("signaling/main.ts"), ...args, "--message-rate", "1"],
+    [Deno.execPath(), ...runArguments("signaling/main.ts"), ...flags, ...limits],
     { env: { SLEAP_RTC_ADMIN_KEY: ADMIN_KEY } },
   );
   try {

@@ -10,7 +10,14 @@ async function serve(
   cert: string,
   key: string,
 ): Promise<{ server: LabProcess; http: string; websocket: string; port: number }> {
-  const args = [Deno.execPath(), ...runArguments("signaling/main.ts"), "--host", "127.0.0.1"];
+  const args = [
+    Deno.execPath(),
+    ...runArguments("signaling/main.ts"),
+    "--host",
+    "127.0.0.1",
+    "--store",
+    "memory",
+  ];
   const flags = ["--http-port", "0", "--ws-port", "0", "--tls-cert", cert, "--tls-key", key, "--json"];
   const server = new LabProcess([...args, ...flags]);
   const { http, websocket } = JSON.parse(await server.line(/"listening"/));
@@ -79,7 +86,16 @@ Deno.test("what is no certificate and its key is told", () =>
     const { cert, key } = await certificates.issue("one");
     const other = await certificates.issue("other");
     const complaint = async (...flags: string[]): Promise<string> => {
-      const args = [...runArguments("signaling/main.ts"), "--http-port", "0", "--ws-port", "0", ...flags];
+      const args = [
+        ...runArguments("signaling/main.ts"),
+        "--store",
+        "memory",
+        "--http-port",
+        "0",
+        "--ws-port",
+        "0",
+        ...flags,
+      ];
       const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
       assert.equal(code, 2);
       return new TextDecoder().decode(stderr);
