@@ -407,3 +407,27 @@ Deno.test("a step that cannot be kept is not told until it is", async () => {
   assert.deepEqual(await lab.news("w1"), ["job_offer job-0001"]);
   await lab.queue.stop();
 });
+
+Deno.test("what was measured of a worker's link counts for the next job", () =>
+  withQueue(async (lab) => {
+    const links = { w1: 1, w2: 100 };
+    for (const [id, seconds] of Object.entries(links)) {
+      lab.worker(id, { storage_backends: [] });
+      lab.client(`client-${id}`);
+      lab.submit(`client-${id}`, `job-of-${id}`, { requires: { worker: id } });
+      lab.answer(id, `job-of-${id}`);
+      lab.report(id, `job-of-${id}`, "running", { received: { bytes: 1e9, seconds } });
+      lab.report(id, `job-of-${id}`, "done");
+      lab.update(id, { status: "available" });
+      await lab.told(id);
+    }
+    lab.client("ada");
+    lab.submit("ada", "job-0001", { bytes: 5e9 });
+    assert.deepEqual(await lab.news("w1"), ["job_offer job-0001"]);
+    lab.answer("w1", "job-0001");
+    const assigned = (await lab.told("ada")).at(-1);
+    assert.equal(
+      assigned?.["reason"],
+      "worker w1: 5 s to the first epoch: 5.0 GB are sent (5 s), free now; w2 would need 500 s: 5.0 GB are sent",
+    );
+  }));
