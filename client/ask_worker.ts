@@ -3,6 +3,9 @@ import { UserError } from "../config/user_error.ts";
 import { printable } from "../protocol/printable.ts";
 import { gpuText, misfit, type Needs, statusText, type WorkerInfo } from "./choose_worker.ts";
 
+/** Of a worker's id at least so many characters are shown, and at most. */
+const LEAST_ID_CHARS = 8;
+const MAX_ID_CHARS = 256;
 /** Answer of who leaves the choice to the program. */
 const BEST = "";
 
@@ -31,12 +34,12 @@ export function canAsk({ json = false }: { json?: boolean }): boolean {
 
 /** The lines of the list. */
 export function choiceLines({ workers, needs, ours, mayWait }: Choice): ChoiceLine[] {
+  const length = idLength(workers);
   const cells = workers.map((worker) => {
     const shared = worker.backends?.filter((name) => ours.includes(name)) ?? [];
     const storage = shared.length === 0 ? "" : `shares ${shared.join(", ")}`;
-    return [worker.peerId, worker.hostname, statusText(worker), gpuText(worker), storage].map((each) =>
-      printable(each)
-    );
+    return [worker.peerId.slice(0, length), worker.hostname, statusText(worker), gpuText(worker), storage]
+      .map((each) => printable(each));
   });
   const widths = (cells[0] ?? []).map((_, at) => Math.max(...cells.map((row) => row[at]?.length ?? 0)));
   return workers.map((worker, at) => {
@@ -46,6 +49,15 @@ export function choiceLines({ workers, needs, ours, mayWait }: Choice): ChoiceLi
       .trimEnd();
     return { name, value: worker.peerId, disabled: reason === undefined ? false : `(${printable(reason)})` };
   });
+}
+
+/** So many characters tell the workers apart: whole ids would fill the terminal. */
+function idLength(workers: readonly WorkerInfo[]): number {
+  let length = LEAST_ID_CHARS;
+  const differ = (): boolean =>
+    new Set(workers.map(({ peerId }) => peerId.slice(0, length))).size === workers.length;
+  while (!differ() && length < MAX_ID_CHARS) length++;
+  return length;
 }
 
 /**

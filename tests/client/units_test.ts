@@ -89,6 +89,11 @@ Deno.test("choice: shared storage is marked, who is unsuitable cannot be chosen,
   assert.match(lines[1]!.name, /^busy {2,}h {2}busy, 2 jobs wait {2}G/);
   assert.ok(!lines[2]!.name.includes("\x1b"));
   assert.deepEqual(lines.map(({ disabled }) => disabled), [false, false, '(no storage "vast")']);
+  const twins = ["12345678-aa", "12345678-ab"].map((id) => worker(id, 8));
+  assert.deepEqual(choiceLines({ ...choice, workers: twins }).map(({ name }) => name.split(" ")[0]), [
+    "12345678-aa",
+    "12345678-ab",
+  ]);
   const notWaiting = choiceLines({ ...choice, mayWait: false });
   assert.deepEqual(notWaiting.map(({ disabled }) => disabled), [false, "(busy)", '(no storage "vast")']);
 });

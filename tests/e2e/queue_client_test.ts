@@ -91,3 +91,29 @@ Deno.test("queue: when none that could ever do it is there, the error says what 
     assert.match(stderr, /"other"/);
     assert.match(stderr, new RegExp(`${worker.peerId} \\(.*vast`));
   }));
+
+/** Trains until it is stopped. */
+const LONG = { config: { epoch_delay_s: 60 } };
+
+Deno.test("queue: a server that is killed finds the job again, and the job its turn", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    await withLab(async (test) => {
+      const worker = await startWorker(test);
+      const running = await runningJob(test, worker, LONG);
+      const path = await packageIn(test.home);
+      const args = ["train", path, "--session-string", worker.session, "--verbose"];
+      const waiting = await test.lab.client(clientConfig(test), args);
+      await waiting.line(/"event":"queued"/);
+      await test.lab.restartSignaling();
+      await waiting.line(/registered again with the signaling server/);
+      assert.equal(await running.stop(), 130);
+      const { code, events, summary, stderr } = await clientRun(waiting);
+      assert.equal(code, 0, stderr);
+      assert.equal(summary?.worker, worker.peerId);
+      assert.equal(events.filter((event) => event.event === "run_started").length, 1);
+    }, ["--store", `sqlite:${join(folder, "signaling.db")}`]);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
