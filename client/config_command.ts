@@ -1,14 +1,18 @@
 /** `config check`, `config show` and `config migrate` of the client's command line. */
 import type { Command } from "commander";
+import { withOutputFlags } from "../config/program.ts";
 import { configCandidates } from "../config/file.ts";
 import { type ConfigFlags, loadConfig } from "../config/load.ts";
 import { type MigrateOptions, migrateSharedRoot } from "../config/migrate.ts";
 import { explainConfig, type Setting } from "../config/settings.ts";
 import { realSurroundings, type Surroundings } from "../config/surroundings.ts";
 
-interface ShowFlags extends ConfigFlags {
+interface OutputFlags {
   json?: boolean;
+  quiet?: boolean;
 }
+
+type ShowFlags = ConfigFlags & OutputFlags;
 
 /** Values longer than this do not widen the column. */
 const WIDEST_VALUE = 48;
@@ -48,37 +52,39 @@ export function addConfigCommands(
   const config = program.command("config")
     .description("Check, show or migrate the settings.")
     .addHelpText("after", "\nExamples:\n  sleap-rtc-client config check\n  sleap-rtc-client config show");
-  config.command("check")
+  withOutputFlags(config.command("check"))
     .argument("[file]", "a configuration file (default: the one that counts here)")
     .description("Report every mistake of the configuration.")
     .addHelpText("after", CHECK_EXAMPLES)
-    .action((file: string | undefined) => check(file, surroundings()));
-  config.command("show")
+    .action((file: string | undefined, flags: OutputFlags) => check(file, flags, surroundings()));
+  withOutputFlags(config.command("show"))
     .description("Show each effective value and where it came from.")
-    .option("--json", "one JSON object on stdout")
     .option("--config <file>", "configuration file")
     .option("--shared-storage-root <folder>", "one shared folder; also SHARED_STORAGE_ROOT")
     .addHelpText("after", SHOW_EXAMPLES)
     .action((flags: ShowFlags) => show(flags, surroundings()));
-  config.command("migrate")
+  withOutputFlags(config.command("migrate"))
     .description("Print a configuration file that means the same as SHARED_STORAGE_ROOT.")
     .option("--user-dir", "the last folder of the path is a user's: make it [client] user_subdir")
     .option("--name <name>", 'name of the backend (default: "default")')
     .option("--shared-storage-root <folder>", "this folder instead of SHARED_STORAGE_ROOT")
     .addHelpText("after", MIGRATE_EXAMPLES)
-    .action((options: MigrateOptions) => migrate(options, surroundings()));
+    .action((options: MigrateOptions & OutputFlags) => migrate(options, surroundings()));
   return config;
 }
 
-function check(file: string | undefined, at: Surroundings): void {
+function check(file: string | undefined, flags: OutputFlags, at: Surroundings): void {
   const config = loadConfig(file === undefined ? {} : { config: file }, at);
-  remark(config.notices);
+  if (flags.json) {
+    return console.log(JSON.stringify({ file: file ?? config.file ?? null, notices: config.notices }));
+  }
+  if (!flags.quiet) remark(config.notices);
   const used = file ?? config.file ??
     `no configuration file (neither ${configCandidates(at).join(" nor ")})`;
   console.log(`${used}: no mistakes`);
 }
 
-function show({ json = false, ...flags }: ShowFlags, at: Surroundings): void {
+function show({ json = false, quiet = false, ...flags }: ShowFlags, at: Surroundings): void {
   const { settings, notices } = explainConfig(flags, at);
   if (json) {
     // Unset values are told, not left out.
@@ -86,13 +92,17 @@ function show({ json = false, ...flags }: ShowFlags, at: Surroundings): void {
     console.log(JSON.stringify({ settings: told, notices }));
     return;
   }
-  remark(notices);
+  if (!quiet) remark(notices);
   console.log(settingsText(settings));
 }
 
-function migrate(options: MigrateOptions, at: Surroundings): void {
+function migrate(
+  { json = false, quiet = false, ...options }: MigrateOptions & OutputFlags,
+  at: Surroundings,
+): void {
   const { toml, hints } = migrateSharedRoot(options, at);
-  for (const hint of hints) console.error(`hint: ${hint}`);
+  if (json) return console.log(JSON.stringify({ toml: toml.trimEnd(), hints }));
+  if (!quiet) { for (const hint of hints) console.error(`hint: ${hint}`); }
   console.log(toml.trimEnd());
 }
 

@@ -5,6 +5,8 @@ import { EXIT, exitCodeOf } from "../config/error_code.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { createProgram, ExitCode, runProgram } from "../config/program.ts";
+import { addCompletions } from "../config/completions.ts";
+import { KNOWN_VALUES } from "./known_values.ts";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
 import { makePackage } from "./bare_labels.ts";
@@ -213,6 +215,7 @@ export function createCommand(): Command {
     )
     .addHelpText("after", SUGGEST_EXAMPLES);
   withRoomOptions(suggest).option("--worker-id <id>", "this worker of the room").action(suggestStorage);
+  addCompletions(program, KNOWN_VALUES);
   return program;
 }
 

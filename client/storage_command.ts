@@ -1,7 +1,7 @@
 /** `storage ls`, `storage du`, `storage verify` and `storage clean` of the client's command line. */
 import type { Command } from "commander";
 import { type Config, type ConfigFlags, loadConfig } from "../config/load.ts";
-import { ExitCode } from "../config/program.ts";
+import { ExitCode, withOutputFlags } from "../config/program.ts";
 import { sizeText } from "../config/progress.ts";
 import { realSurroundings, type Surroundings } from "../config/surroundings.ts";
 import { ConfigError, errorText, UserError } from "../config/user_error.ts";
@@ -15,6 +15,7 @@ import { verifyBackend } from "./storage_verify.ts";
 
 interface StorageFlags extends ConfigFlags {
   json?: boolean;
+  quiet?: boolean;
 }
 
 interface CleanFlags extends StorageFlags {
@@ -56,22 +57,27 @@ export function addStorageCommands(
   const storage = program.command("storage")
     .description("Look at shared storage, check it, and clean it up.")
     .addHelpText("after", EXAMPLES);
-  const add = (usage: string, description: string): Command =>
-    storage.command(usage)
+  const add = (usage: string, description: string, example: string): Command =>
+    withOutputFlags(storage.command(usage))
       .description(description)
+      .addHelpText("after", `\nExamples:\n  sleap-rtc-client storage ${example}`)
       .option("--config <file>", "configuration file")
-      .option("--shared-storage-root <folder>", "one shared folder, the backend `default`")
-      .option("--json", "one JSON object a line on stdout");
+      .option("--shared-storage-root <folder>", "one shared folder, the backend `default`");
   const load = (flags: ConfigFlags): Config => loadConfig(flags, surroundings());
-  add("ls [path]", "List the backends, or a folder of one: BACKEND[/PATH].")
+  add("ls [path]", "List the backends, or a folder of one: BACKEND[/PATH].", "ls vast/alice/jobs")
     .action((path: string | undefined, flags: StorageFlags) => list(path, flags, load(flags)));
-  add("du [backend]", "Size and age of the folders that jobs have left.")
+  add("du [backend]", "Size and age of the folders that jobs have left.", "du vast")
     .action((name: string | undefined, flags: StorageFlags) => usage(name, flags, load(flags)));
-  add("verify [backend]", "Write, flush, read back; free space; exit code 1 when something is wrong.")
+  add(
+    "verify [backend]",
+    "Write, flush, read back; free space; exit code 1 when something is wrong.",
+    "verify vast --json",
+  )
     .action((name: string | undefined, flags: StorageFlags) => verify(name, flags, load(flags)));
   add(
     "clean [backend]",
     "Remove old job folders, never a running job's, and what is left of interrupted copies.",
+    "clean --older-than 14d --dry-run",
   )
     .requiredOption("--older-than <age>", "only what was last written to so long ago: 14d, 36h, 2w", parseAge)
     .option("--dry-run", "only say what would go")

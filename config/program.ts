@@ -1,17 +1,44 @@
 /** What the three command lines have in common. */
 import { Command, CommanderError, Option } from "commander";
 import { EXIT, exitCodeOf } from "./error_code.ts";
+import { configureLog, type LogOptions } from "./log.ts";
 import { ConfigError, errorCode, errorText, UserError } from "./user_error.ts";
 import { versionText } from "./version.ts";
 
-/** A program with version, and help that ends with examples. */
+/** What the numbers mean with which programs end. */
+const EXIT_CODES = `
+Exit codes: 0 done; 1 the job failed, a check found something, or something else went wrong; 2 the command line, a
+setting or the input is wrong; 3 no server or worker is there, or none has time; 4 the worker was lost, the job may go
+on; 130 ended by Ctrl-C.`;
+
+/** Flags of every command that prints. */
+const OUTPUT_FLAGS = [
+  ["--verbose", "log more"],
+  ["--quiet", "say nothing but warnings, errors and the result"],
+  ["--json", "one JSON object a line on stdout"],
+] as const;
+
+/** Adds `--verbose`, `--quiet` and `--json` where a command has them not yet; returns it. */
+export function withOutputFlags(command: Command): Command {
+  for (const [flag, help] of OUTPUT_FLAGS) {
+    if (!command.options.some(({ long }) => long === flag)) command.option(flag, help);
+  }
+  return command;
+}
+
+/** A program with version, and help that ends with examples and exit codes. */
 export function createProgram(name: string, description: string, examples: string): Command {
   return new Command(name)
     .description(description)
     .version(versionText(name))
     .allowExcessArguments(false)
     .showHelpAfterError("hint: see --help")
-    .addHelpText("after", `\nExamples:\n${examples}`)
+    .addHelpText("after", `\nExamples:\n${examples}\n${EXIT_CODES}`)
+    .hook("preAction", async (_program, command) => {
+      const flags = command.optsWithGlobals<LogOptions>();
+      // Commands whose output is all there is to tell log nothing unless asked to.
+      if (flags.verbose) await configureLog(flags);
+    })
     .exitOverride();
 }
 

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { getLogger } from "@logtape/logtape";
+import { addCompletions } from "../config/completions.ts";
 import { parseIceUrl } from "../config/ice_url.ts";
 import { configureLog, type LogFormat } from "../config/log.ts";
 import { withoutCredentials } from "../config/mistake.ts";
@@ -43,6 +44,8 @@ interface Flags extends Limits, TlsFiles {
   relayLimit?: number;
   store: string;
   json?: true;
+  verbose?: true;
+  quiet?: true;
   logFormat?: LogFormat;
 }
 
@@ -88,8 +91,11 @@ export function createCommand(): Command {
         .env("SLEAP_RTC_STORE").default(DEFAULT_STORE),
     )
     .addOption(logFormatOption())
+    .option("--verbose", "log more")
+    .option("--quiet", "log errors only")
     .option("--json", "tell the addresses as one JSON line on stdout, and log as JSON lines")
     .action(serve);
+  addCompletions(command);
   return addLimitFlags(command);
 }
 

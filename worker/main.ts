@@ -2,6 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { Command } from "commander";
 import { tmpdir } from "node:os";
+import { addCompletions } from "../config/completions.ts";
 import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog, type LogFormat } from "../config/log.ts";
 import { createProgram, logFormatOption, runProgram } from "../config/program.ts";
@@ -32,6 +33,7 @@ interface Flags {
   allowWrite?: string[];
   checkSandbox?: boolean;
   verbose?: boolean;
+  quiet?: boolean;
   logFormat?: LogFormat;
   json?: boolean;
 }
@@ -77,6 +79,7 @@ export function createCommand(): Command {
     .option("--allow-write <paths...>", "write to no backend outside these folders", splitPaths)
     .option("--check-sandbox", "try from inside what the sandbox must refuse; exit code 0 if it holds")
     .option("--verbose", "log more")
+    .option("--quiet", "log errors only")
     .addOption(logFormatOption())
     .option("--json", "log as JSON lines; the session as one JSON line on stdout")
     .action(serve);
@@ -87,6 +90,7 @@ export function createCommand(): Command {
     .option("--package <file>", "is there room for this package? (default: for one of 7 GB)")
     .addHelpText("after", DOCTOR_EXAMPLES)
     .action((_flags: unknown, command: Command) => examine(command.optsWithGlobals<DoctorFlags>()));
+  addCompletions(program);
   return program;
 }
 
@@ -144,7 +148,7 @@ async function engineSettings(
 ): Promise<EngineSettings> {
   checkRoom(flags);
   const gpus = await listGpus();
-  const { verbose = false, json = false, logFormat } = flags;
+  const { verbose = false, quiet = false, json = false, logFormat } = flags;
   return {
     signalingHttp: config.signalingHttp,
     signalingWebsocket: config.signalingWebsocket,
@@ -166,7 +170,7 @@ async function engineSettings(
     trackCommand: await resolveCommand(config.worker.trackCommand, "inference"),
     jobEnvironment: jobEnvironment(config.worker.jobEnvironment),
     properties: await hostProperties(),
-    log: { verbose, json, ...(logFormat && { logFormat }) },
+    log: { verbose, quiet, json, ...(logFormat && { logFormat }) },
   };
 }
 

@@ -30,6 +30,9 @@ export class Pty {
   readonly #waiting = new Set<() => void>();
   #isOver = false;
   #device = "";
+  #begin!: () => void;
+  /** Settles when the program is about to begin: keys before that would be seen before anything else. */
+  readonly #begun: Promise<void> = new Promise((resolve) => this.#begin = resolve);
   /** What was to be seen in the end. */
   #last: string[] | undefined;
   /** All that the terminal was sent. */
@@ -59,12 +62,14 @@ export class Pty {
         const found = /^(\/dev\/\S+)\r\n/.exec(this.raw);
         if (!found) continue;
         this.#device = found[1]!;
+        this.#begin();
         text = this.raw = this.raw.slice(found[0].length);
       } else this.raw += text;
       await new Promise<void>((resolve) => this.#emulator.write(text, resolve));
       for (const wake of [...this.#waiting]) wake();
     }
     this.#isOver = true;
+    this.#begin();
     for (const wake of [...this.#waiting]) wake();
   }
 
@@ -115,6 +120,7 @@ export class Pty {
 
   /** Presses keys; `\x03` is Ctrl-C. */
   async type(keys: string): Promise<void> {
+    await this.#begun;
     await this.#keys.write(new TextEncoder().encode(keys));
   }
 
