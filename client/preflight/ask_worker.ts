@@ -51,7 +51,7 @@ export async function askWorker(
   const answers = reports.flatMap((report) => report.files);
   const room = unpackedBytes === undefined
     ? []
-    : roomFinding(unpackedBytes + (isSent ? packedBytes : 0), reports[0]?.free ?? null);
+    : roomFinding(unpackedBytes, isSent ? packedBytes : 0, reports[0]?.free ?? null);
   return [...room, ...summarized(fileFindings(files, answers))];
 }
 
@@ -93,14 +93,17 @@ function fileFindings(asked: readonly OuterFile[], answers: PreflightReport["fil
   });
 }
 
-/** 120 % of what is unpacked, as before a copy. */
-function roomFinding(bytes: number, free: number | null): Finding[] {
+/**
+ * 120 % of what is unpacked, as before a copy. What is received lies beside it, but the worker may have a part of it
+ * from before: too little for that is no failure yet.
+ */
+function roomFinding(unpacked: number, received: number, free: number | null): Finding[] {
   if (free === null) return [];
-  const needed = bytes * SPACE_FACTOR;
-  const text = `${sizeText(free)} free where it unpacks, ${sizeText(needed)} needed`;
+  const needed = (unpacked + received) * SPACE_FACTOR;
+  const text = `${sizeText(free)} free where it receives and unpacks, ${sizeText(needed)} needed`;
   if (free >= needed) return [{ level: "ok", file: "worker", text }];
-  const hint = "free some of its scratch folder, or use another worker";
-  return [{ level: "failure", file: "worker", text, hint }];
+  const level = free < unpacked * SPACE_FACTOR ? "failure" : "warning";
+  return [{ level, file: "worker", text, hint: "free some of its scratch folder, or use another worker" }];
 }
 
 /** A package may name a thousand files that are not there. */
