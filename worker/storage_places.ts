@@ -74,7 +74,7 @@ export function localPlaces(
     deliver: async (result, signal) => {
       const folder = await resolver.makeFolder(backend, subdir, output);
       const size = await publishResults(result, folder, signal);
-      await flushMade(folder, await resolver.resolve(backend, "", ""));
+      await flushUpwards(folder, await resolver.resolve(backend, "", ""));
       return size;
     },
   };
@@ -97,16 +97,6 @@ async function openLocal(
   } catch (error) {
     if (!(error instanceof PathValidationError) || error.refusal !== "missing") throw error;
     throw new PathValidationError("changed", input, error.detail, error);
-  }
-}
-
-/** Flushes a results folder and those above it: each may have been made for this job. */
-async function flushMade(folder: string, root: string): Promise<void> {
-  try {
-    await flushUpwards(folder, root);
-  } catch (error) {
-    // What may not be read was not made by us, nor was anything above it.
-    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
   }
 }
 

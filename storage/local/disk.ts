@@ -18,11 +18,19 @@ export async function flushEntries(folder: string): Promise<void> {
   }
 }
 
-/** Flushes a folder and those above it up to the root: each may have been made just now. */
+/**
+ * Flushes a folder and those above it up to the root: each may have been made just now. One that may not be read was
+ * not made by this program, nor was anything above it: many shares are closed at their top.
+ */
 export async function flushUpwards(folder: string, root: string): Promise<void> {
   const top = await Deno.realPath(root);
   for (let path = folder; isInside(path, top); path = dirname(path)) {
-    await flushEntries(path);
+    try {
+      await flushEntries(path);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+      return;
+    }
     if (path === top) return;
   }
 }
