@@ -6,7 +6,7 @@ import type { Connection } from "./room.ts";
 const logger = getLogger(["sleap-rtc", "signaling"]);
 
 /** What waits of a peer that does not read, or reads slower than it sends; bytes. */
-const MAX_WAITING_BYTES = 16 * 1024 * 1024;
+export const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 /** The same for relayed data, which leaves room for the offers and answers of others. */
 export const MAX_UNSENT_RELAY_BYTES = 12 * 1024 * 1024;
 

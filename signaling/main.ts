@@ -30,6 +30,7 @@ const EXAMPLES = `  $ sleap-rtc-signaling
   $ sleap-rtc-signaling --host 127.0.0.1 --trust-proxy         behind a proxy on this machine
   $ sleap-rtc-signaling --relay-limit 5                        peers without UDP get 5 MiB/s each
   $ sleap-rtc-signaling --store sqlite:/var/lib/sleap-rtc/signaling.db
+  $ sleap-rtc-signaling --store redis://redis.lab.example:6379/0   one of several servers
   $ sleap-rtc-signaling --store memory                         forgets its rooms when it ends`;
 
 interface Flags extends Limits, TlsFiles {
@@ -87,7 +88,11 @@ export function createCommand(): Command {
     )
     .option("--trust-proxy", "a proxy in front tells in X-Forwarded-For where requests come from")
     .addOption(
-      new Option("--store <where>", "what outlives the server: sqlite:PATH, of one server alone, or memory")
+      new Option(
+        "--store <where>",
+        "what outlives the server: sqlite:PATH, of one server alone; redis://HOST:PORT/DB, shared by several (with a " +
+          "password in the variable only, which other users cannot read); or memory",
+      )
         .env("SLEAP_RTC_STORE").default(DEFAULT_STORE),
     )
     .addOption(logFormatOption())

@@ -104,14 +104,12 @@ export class Rooms {
     return room;
   }
 
-  /** Puts back a room that was remembered; `expiresAt` in seconds since the epoch. One that is there stays as it is. */
-  restore(id: string, token: string, expiresAt = Math.floor(this.#seconds()) + ROOM_LIFETIME_S): void {
-    if (!this.#rooms.has(id)) this.#rooms.set(id, { ...emptyRoom(id, 0), token, expiresAt });
-  }
-
-  /** Whether a room is known, expired or not. */
-  has(roomId: string): boolean {
-    return this.#rooms.has(roomId);
+  /** Puts back a room that was remembered; `expiresAt` in seconds since the epoch. One that is there takes the token. */
+  restore(id: string, token: string, expiresAt = Math.floor(this.#seconds()) + ROOM_LIFETIME_S): MutableRoom {
+    const room = this.#rooms.get(id) ?? { ...emptyRoom(id, 0), expiresAt };
+    room.token = token;
+    this.#rooms.set(id, room);
+    return room;
   }
 
   /** Forgets the rooms that nobody is in and nobody can join any more. */
@@ -131,6 +129,36 @@ export class Rooms {
     if (room === undefined) return { refusal: "Room not found" };
     const refusal = this.#refusal(room, connection, request);
     if (refusal !== null) return { refusal };
+    const peer = this.#place(room, connection, request);
+    const conflictingAdmin = claimAdmin(peer, request.isAdmin);
+    this.#tell((watch) => watch.joined?.(peer));
+    if (room.peers.size === 1) this.#tell((watch) => watch.roomChanged?.(room));
+    return { peer, conflictingAdmin };
+  }
+
+  /** Puts a peer that another server has let in into its room, whose token it brings; `since` in seconds. */
+  admit(connection: Connection, request: Registration, since: number): RegisteredPeer {
+    const room = this.restore(request.roomId, request.token);
+    const peer = this.#place(room, connection, request, since);
+    if (request.isAdmin) room.adminPeerId = peer.peerId;
+    this.#tell((watch) => watch.joined?.(peer));
+    return peer;
+  }
+
+  /** What a peer of another server tells about itself now. */
+  replaceMetadata(connection: Connection, metadata: Metadata): void {
+    const peer = this.#registrations.get(connection);
+    if (peer === undefined) return;
+    peer.metadata = metadata;
+    this.#tell((watch) => watch.changed?.(peer));
+  }
+
+  #place(
+    room: MutableRoom,
+    connection: Connection,
+    request: Registration,
+    since = this.#seconds(),
+  ): MutablePeer {
     const current = this.#registrations.get(connection);
     const earlier = room.peers.get(request.peerId);
     if (current !== undefined && current !== earlier) this.#remove(current);
@@ -141,17 +169,14 @@ export class Rooms {
       role: request.role,
       features: request.features,
       metadata: keepBackends(request.metadata, backends),
-      connectedAt: current !== undefined && current === earlier ? current.connectedAt : this.#seconds(),
+      connectedAt: current !== undefined && current === earlier ? current.connectedAt : since,
       connection,
       room,
     };
     room.backendsOfLeft.delete(peer.peerId);
     room.peers.set(peer.peerId, peer);
     this.#registrations.set(connection, peer);
-    const conflictingAdmin = claimAdmin(peer, request.isAdmin);
-    this.#tell((watch) => watch.joined?.(peer));
-    if (room.peers.size === 1) this.#tell((watch) => watch.roomChanged?.(room));
-    return { peer, conflictingAdmin };
+    return peer;
   }
 
   /** Who is registered over a connection. */
@@ -185,6 +210,11 @@ export class Rooms {
   /** All peers of this id: one user may be in several rooms. */
   registered(peerId: string): RegisteredPeer[] {
     return [...this.#registrations.values()].filter((peer) => peer.peerId === peerId);
+  }
+
+  /** All peers of all rooms. */
+  everybody(): RegisteredPeer[] {
+    return [...this.#registrations.values()];
   }
 
   /** A room by its id. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { getLogger } from "@logtape/logtape";
+import { errorText } from "../config/user_error.ts";
 import { MAX_RELAY_CHARS, type RelayFailure } from "../protocol/relay.ts";
 import { VERSION } from "../protocol/extension.ts";
 import { QUEUE } from "../protocol/queue.ts";
@@ -17,6 +18,8 @@ import { TokenError } from "./token.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling"]);
 
+/** Source: the registry of RFC 6455. */
+const TRY_AGAIN_LATER = 1013;
 const MAX_ID_CHARS = 256;
 const MAX_TOKEN_CHARS = 4096;
 const id = z.string().min(1).max(MAX_ID_CHARS);
@@ -103,6 +106,7 @@ async function register({ connection, state, message }: Incoming): Promise<void>
   if (!parsed.success) return refuse(connection, "Missing required fields during registration.");
   const request = parsed.data;
   if (!await isGenuine(state, connection, request)) return;
+  if (!await knowsRoom(state, connection, request.room_id)) return;
   const result = state.rooms.register(connection, {
     peerId: request.peer_id,
     roomId: request.room_id,
@@ -299,10 +303,25 @@ function relayRefusal(incoming: Incoming): void {
 }
 
 /** Jobs that go through this server; see docs/protocol.md. */
-function handleQueued({ connection, state, message }: Incoming): void {
+function handleQueued({ connection, state, message, text }: Incoming): void {
   const peer = state.rooms.peerOf(connection);
   if (peer === undefined) return sendError(connection, "NOT_IN_ROOM", "Sender not in any room");
-  state.queue.handle(peer, message);
+  if (state.cluster === undefined) return state.queue.handle(peer, message);
+  if (!state.cluster.forward(peer, text)) {
+    sendError(connection, "QUEUE_STOPPED", "Too much waits for the queue");
+  }
+}
+
+/** Whether a room can be looked up; who cannot be told yet is sent away, to come back, and not refused. */
+async function knowsRoom({ cluster }: ServerState, connection: Connection, roomId: string): Promise<boolean> {
+  try {
+    await cluster?.find(roomId);
+    return true;
+  } catch (error) {
+    logger.warn("room {room} cannot be looked up: {reason}", { room: roomId, reason: errorText(error) });
+    connection.close?.(TRY_AGAIN_LATER, "rooms cannot be looked up at the moment");
+    return false;
+  }
 }
 
 function rejectUnknown({ connection, message }: Incoming): void {

@@ -1,6 +1,8 @@
 import { getLogger } from "@logtape/logtape";
 import { type IceServer, iceServerSchema } from "../protocol/signaling.ts";
 import { clientAddress } from "./address.ts";
+import { Cluster } from "./cluster.ts";
+import { queueEvents } from "./cluster_queue.ts";
 import { POLICY_VIOLATION, SocketConnection } from "./connection.ts";
 import { Guard } from "./guard.ts";
 import { checkAdminKey } from "./admin.ts";
@@ -14,6 +16,8 @@ import { Queue } from "./queue.ts";
 import { RelayPace } from "./relay_pace.ts";
 import type { Connection } from "./room.ts";
 import { RoomKeeper } from "./room_keeper.ts";
+import { RedisStore } from "./redis_store.ts";
+import { RemoteConnection } from "./remote_connection.ts";
 import { Rooms } from "./rooms.ts";
 import { route } from "./route.ts";
 import { logSecurity } from "./security_log.ts";
@@ -128,9 +132,17 @@ async function createState(options: SignalingOptions): Promise<ServerState> {
   const rooms = new Rooms(Date.now, limits.peersPerRoom);
   const metrics = new Metrics(rooms);
   const store = options.store ?? new MemoryStore();
+  const roomKeeper = await RoomKeeper.open(store, rooms);
+  const queue = createQueue(store, rooms, metrics);
+  // With others, the queue starts when this server leads it.
+  const cluster = store instanceof RedisStore
+    ? await Cluster.open({ store, rooms, keeper: roomKeeper, events: queueEvents(queue) })
+    : undefined;
+  if (cluster === undefined) await queue.start();
   return {
     rooms,
-    roomKeeper: await RoomKeeper.open(store, rooms),
+    roomKeeper,
+    cluster,
     tokens: await Tokens.open(store),
     // Parsed again, which takes unknown keys away: they would end a Python client.
     iceServers: (options.iceServers ?? []).map((server) => iceServerSchema.parse(server)),
@@ -142,11 +154,11 @@ async function createState(options: SignalingOptions): Promise<ServerState> {
     trustProxy: options.trustProxy ?? false,
     adminKey: options.adminKey,
     store,
-    queue: await startQueue(store, rooms, metrics),
+    queue,
   };
 }
 
-async function startQueue(store: Store, rooms: Rooms, metrics: Metrics): Promise<Queue> {
+function createQueue(store: Store, rooms: Rooms, metrics: Metrics): Queue {
   const queue = new Queue(store, {
     watch: {
       waited: (seconds) => metrics.queueWait.observe(seconds),
@@ -154,8 +166,12 @@ async function startQueue(store: Store, rooms: Rooms, metrics: Metrics): Promise
     },
   });
   metrics.gauges("jobs", "jobs by state, the last days' ended ones included", "state", () => queue.states());
-  rooms.watches.add(queue);
-  await queue.start();
+  rooms.watches.add({
+    // Its own are told of when they have their answer.
+    joined: (peer) => peer.connection instanceof RemoteConnection && queue.joined(peer),
+    changed: (peer) => queue.changed(peer),
+    left: (peer) => queue.left(peer),
+  });
   return queue;
 }
 
@@ -271,6 +287,7 @@ async function stop(hub: Hub, state: ServerState, listeners: readonly Listener[]
   const deadline = setTimeout(() => hub.abandonAll(), CLOSE_WAIT_MS);
   await hub.closeAll();
   clearTimeout(deadline);
+  await state.cluster?.stop();
   await Promise.all(listeners.map((listener) => listener.stop()));
   await hub.finish();
 }

@@ -1,4 +1,5 @@
 import type { IceServer } from "../protocol/signaling.ts";
+import type { Cluster } from "./cluster.ts";
 import type { Guard } from "./guard.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Origins } from "./origin.ts";
@@ -13,6 +14,8 @@ import type { Tokens } from "./token.ts";
 export interface ServerState {
   readonly rooms: Rooms;
   readonly roomKeeper: RoomKeeper;
+  /** The servers that share the store with this one; undefined where it is alone. */
+  readonly cluster: Cluster | undefined;
   readonly tokens: Tokens;
   readonly iceServers: readonly IceServer[];
   readonly relayPace: RelayPace;

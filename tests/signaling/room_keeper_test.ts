@@ -91,6 +91,19 @@ Deno.test("a room whose peers the stopping server sends away waits for them", as
   assert.equal(join((await fixture.start()).rooms, room.id, room.token), "in");
 });
 
+Deno.test("a renewed token is the one that counts after a restart", async () => {
+  const fixture = new Fixture();
+  const { rooms, keeper } = await fixture.start();
+  const room = await keeper.create();
+  assert.ok(room);
+  const old = room.token;
+  const renewed = rooms.renewToken(room.id);
+  assert.ok(renewed);
+  const later = (await fixture.start()).rooms;
+  assert.equal(join(later, room.id, old), "Invalid token");
+  assert.equal(join(later, room.id, renewed.token), "in");
+});
+
 Deno.test("a deleted room is gone after a restart", async () => {
   const fixture = new Fixture();
   const { rooms, keeper } = await fixture.start();
