@@ -40,7 +40,7 @@ export class RedisLink {
   /** Connects to `redis://user:password@host:port/db`, or `rediss://`. Throws {@link UserError} when that fails. */
   static async open(url: string): Promise<RedisLink> {
     // Loaded here: a server with another store starts without it.
-    const { createClient } = await import("@redis/client");
+    const { createClient } = await import("./redis_client.ts");
     let isOpen = false;
     const reconnectStrategy = (retries: number, cause: Error): number | Error =>
       isOpen ? Math.min(50 * 2 ** Math.min(retries, 10), LAST_PAUSE_MS) * (0.5 + Math.random() / 2) : cause;
