@@ -35,7 +35,11 @@ const SUITED: esbuild.Plugin = {
   name: "suited",
   setup(build): void {
     const builtins = new RegExp(`^(${builtinModules.join("|")})$`);
-    build.onResolve({ filter: builtins }, ({ path }) => ({ path: `node:${path}`, external: true }));
+    build.onResolve({ filter: builtins }, ({ path }) => ({
+      // Some, as node:sqlite, have no name without it.
+      path: path.startsWith("node:") ? path : `node:${path}`,
+      external: true,
+    }));
     // The search through node_modules; a binary knows where its library is.
     build.onLoad({ filter: /node-datachannel[\\/]dist[\\/]esm[\\/]lib[\\/]node-datachannel\.mjs$/ }, () => ({
       contents: 'import { loadAddon } from "./rtc/addon.ts"; export default loadAddon();',
