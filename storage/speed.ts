@@ -39,7 +39,7 @@ export async function measureSpeed(
   let [writeMs, readMs]: (number | undefined)[] = [];
   try {
     const options = { size: TOTAL_BYTES };
-    writeMs = await timed(limitMs, signal, (inTime) => storage.write(path, content(chunk), options, inTime));
+    writeMs = await timed(limitMs, signal, (inTime) => storage.write(path, content(chunk, inTime), options));
     if (writeMs !== undefined) {
       readMs = await timed(limitMs, signal, (inTime) => readBack(storage, path, chunk, inTime));
     }
@@ -78,10 +78,15 @@ function randomChunk(): Uint8Array<ArrayBuffer> {
   return chunk;
 }
 
-function content(chunk: Uint8Array): ReadableStream<Uint8Array> {
+/**
+ * What is written. It fails when the time is over, and the storage then removes what there is before it says so; were
+ * the writing itself called off, a file that is just being made would be removed later, if the program still runs.
+ */
+function content(chunk: Uint8Array, inTime: AbortSignal): ReadableStream<Uint8Array> {
   let left = TOTAL_BYTES;
   return new ReadableStream({
     pull(controller): void {
+      if (inTime.aborted) return controller.error(inTime.reason);
       if (left === 0) return controller.close();
       left -= chunk.length;
       controller.enqueue(chunk);
