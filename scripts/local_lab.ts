@@ -128,10 +128,18 @@ export class LabProcess {
   }
 
   /** Peak resident memory in MiB, where the system tells it; undefined when the process is gone. */
-  async peakMemory(): Promise<number | undefined> {
+  peakMemory(): Promise<number | undefined> {
+    return this.#memory(/^VmHWM:\s+(\d+) kB/m);
+  }
+
+  /** Resident memory now, as {@link peakMemory}. */
+  memory(): Promise<number | undefined> {
+    return this.#memory(/^VmRSS:\s+(\d+) kB/m);
+  }
+
+  async #memory(line: RegExp): Promise<number | undefined> {
     try {
-      const status = await Deno.readTextFile(`/proc/${this.pid}/status`);
-      const kib = /^VmHWM:\s+(\d+) kB/m.exec(status)?.[1];
+      const kib = line.exec(await Deno.readTextFile(`/proc/${this.pid}/status`))?.[1];
       return kib === undefined ? undefined : Number(kib) / 1024;
     } catch {
       return undefined;

@@ -1,33 +1,30 @@
 import { fromSource, LabProcess } from "../local_lab.ts";
 import { type Figures, median, round, withFolder } from "./measure.ts";
+import { benchQueue } from "./queue.ts";
+import type { FuzzFigures } from "./signaling_fuzz.ts";
 import type { LoadFigures } from "./signaling_load.ts";
 
 const PEERS = 2_000;
 const ROOMS = 100;
 const MESSAGES = 10;
+const MALFORMED = 200_000;
+/** Malformed messages after which growth is counted: by then every path of the server has been taken often. */
+const WARM_UP = 50_000;
 
 /**
  * A signaling server on one processor: so many peers register, discover each other and relay messages, beside a server
- * that only passes them on.
+ * that only passes them on; malformed messages, beside peers that behave; and jobs in its queue.
  */
 export async function benchSignaling(say: (text: string) => void): Promise<Figures> {
   return await withFolder(async (folder) => {
-    const program = fromSource("signaling/main.ts");
-    const flags = [
-      "--host",
-      "127.0.0.1",
-      "--http-port",
-      "0",
-      "--ws-port",
-      "0",
-      "--store",
-      "memory",
-      "--json",
-    ];
     const bare = await load([Deno.execPath(), "run", "-A", here("./signaling_bare.ts")], folder);
     say(`a server that only passes on: ${line(bare)}`);
-    const ours = await load([...program, ...flags], folder);
+    const ours = await load(serverIn(folder, "load"), folder);
     say(`this server: ${line(ours)}`);
+    const fuzz = await attack(serverIn(folder, "fuzz"), folder);
+    say(`${MALFORMED} malformed messages: ${JSON.stringify(fuzz)}`);
+    const queue = await benchQueue();
+    say(`the queue: ${JSON.stringify(queue)}`);
     return {
       peers: PEERS,
       rooms: ROOMS,
@@ -39,8 +36,44 @@ export async function benchSignaling(say: (text: string) => void): Promise<Figur
       bare_relay_ms_p99: quantile(bare.relay_ms, 0.99),
       rss_mib: round(ours.rss_mib),
       bare_rss_mib: round(bare.rss_mib),
+      ...fuzz,
+      ...queue,
     };
   });
+}
+
+/** The program as people run it, with a store of its own. */
+function serverIn(folder: string, name: string): string[] {
+  const ports = ["--host", "127.0.0.1", "--http-port", "0", "--ws-port", "0"];
+  const store = `sqlite:${folder}/${name}.db`;
+  return [...fromSource("signaling/main.ts"), ...ports, "--json", "--store", store];
+}
+
+/** Sends malformed messages, and measures how others are served meanwhile. Throws when the server does not survive. */
+async function attack(server: readonly string[], cwd: string): Promise<Figures> {
+  const process = new LabProcess(server, { cwd, prefix: onProcessor(0) });
+  try {
+    const { http, websocket } = JSON.parse(await process.line(/"websocket"/));
+    const send = async (messages: number): Promise<FuzzFigures> => {
+      const args = [here("./signaling_fuzz.ts"), http, websocket, String(messages)];
+      const peers = new LabProcess([Deno.execPath(), "run", "-A", ...args], { prefix: onProcessor(1) });
+      if (await peers.exited() !== 0) throw new Error(`the server did not survive:\n${peers.output}`);
+      return JSON.parse(peers.stdout.at(-1)!);
+    };
+    await send(WARM_UP);
+    const before = await process.memory() ?? NaN;
+    const { served_ms, unserved } = await send(MALFORMED - WARM_UP);
+    return {
+      malformed: MALFORMED,
+      malformed_growth_mib: round((await process.memory() ?? NaN) - before),
+      served: served_ms.length,
+      unserved,
+      served_ms_p99: quantile(served_ms, 0.99),
+    };
+  } finally {
+    process.kill("SIGKILL");
+    await process.exited();
+  }
 }
 
 function here(module: string): string {
