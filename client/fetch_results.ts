@@ -104,6 +104,7 @@ async function requireRoom(wanted: readonly Wanted[], staged: string, into: stri
   const free = await freeSpace(into);
   if (bytes <= free) return;
   throw new UserError(`the results need ${sizeText(bytes)}, and ${into} has ${sizeText(free)} left`, {
+    code: "NO_SPACE",
     hint: "make space there, or give --into a folder of another disk",
   });
 }
@@ -163,10 +164,11 @@ async function receive(
     const { state, results } = await askForJob(conversation, wish, signal);
     if (state === "running") {
       throw new UserError(`job ${record.id} is running`, {
+        code: "JOB_RUNNING",
         hint: `follow it to its end, and bring its results home: sleap-rtc-client attach ${record.id}`,
       });
     }
-    if (!results) throw new UserError("the worker keeps these results no longer");
+    if (!results) throw new UserError("the worker keeps these results no longer", { code: "NO_RESULTS" });
     // All of them come, and have that name.
     await removeAll(staged);
     const end = await followJob(conversation, {
@@ -179,7 +181,7 @@ async function receive(
       signal,
     });
     const came = end.type === "retry" ? [] : end.arrived.folders;
-    if (!came.includes(staged)) throw new UserError("the worker sent no results");
+    if (!came.includes(staged)) throw new UserError("the worker sent no results", { code: "NO_RESULTS" });
   });
 }
 
@@ -187,6 +189,7 @@ async function verify(path: string, file: Wanted, signal: AbortSignal): Promise<
   if (await isFile(path) && await isWhole(path, file, signal)) return;
   await removeAll(path);
   throw new UserError(`${file.name} is not what the job has made: its size or its SHA-256 differs`, {
+    code: "FILE_CORRUPT",
     hint: "see: sleap-rtc-client results verify; was it changed where it lies?",
   });
 }

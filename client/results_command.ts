@@ -84,10 +84,11 @@ async function askForFiles(
     const { state } = await askForJob(conversation, wish, signal);
     if (state !== "running") return await readResults(conversation, signal);
     throw new UserError(`job ${record.id} is running: it has no results yet`, {
+      code: "JOB_RUNNING",
       hint: `follow it: sleap-rtc-client attach ${record.id}`,
     });
   });
-  if (files.length === 0) throw new UserError(`job ${record.id} has made nothing`);
+  if (files.length === 0) throw new UserError(`job ${record.id} has made nothing`, { code: "NO_RESULTS" });
   const known = { ...record, files };
   await writeRecord(known);
   return known;

@@ -37,6 +37,10 @@ const FAILED = {
     "what it made until then comes with: sleap-rtc-client attach JOB",
   ],
   JOB_RUNNING: ["A job of this id runs already", "follow it: sleap-rtc-client attach JOB"],
+  NO_RESULTS: [
+    "The job has made nothing, or its worker keeps the results no longer",
+    "see what is known of it: sleap-rtc-client jobs",
+  ],
   JOB_ENDED: [
     "The queue was given a job again that has ended; it does not run a second time",
     "submit it as a new job",

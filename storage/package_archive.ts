@@ -51,6 +51,7 @@ export class ArchiveFiles implements PackageFiles, Disposable {
       file.close();
       signal.throwIfAborted();
       throw new UserError(`the ZIP cannot be unpacked: ${errorText(error)}`, {
+        code: "FILE_CORRUPT",
         cause: error,
         hint: "make it again: it is damaged, or no worker would take it",
       });
@@ -120,5 +121,5 @@ export class ArchiveFiles implements PackageFiles, Disposable {
 }
 
 function cannotRead(error: unknown): never {
-  throw new UserError(errorText(error), { cause: error });
+  throw new UserError(errorText(error), { code: "FILE_CORRUPT", cause: error });
 }

@@ -25,7 +25,7 @@ export async function preflightReport(
   scratch: string,
 ): Promise<Message> {
   const request = parseJson(requestSchema, json);
-  if (!request) throw new UserError("PREFLIGHT breaks the rules");
+  if (!request) throw new UserError("PREFLIGHT breaks the rules", { code: "INVALID_MESSAGE" });
   const late = AbortSignal.timeout(ANSWER_MS);
   const unless = <T>(looking: Promise<T>): Promise<T | null> =>
     unlessAborted(looking, late).catch(() => null);

@@ -4,6 +4,12 @@ import { z } from "zod";
 import { addConfigCommands } from "../../client/config_command.ts";
 import { ERROR_CODES } from "../../config/error_code.ts";
 import { createProgram, runProgram } from "../../config/program.ts";
+import {
+  jobAnswerSchema,
+  jobReportSchema,
+  jobSubmitSchema,
+  jobWithdrawSchema,
+} from "../../protocol/queue.ts";
 import { serverMessageSchema } from "../../protocol/signaling.ts";
 import { surroundings } from "../config/fake_surroundings.ts";
 import {
@@ -36,7 +42,10 @@ const OTHERS: Readonly<Record<string, string>> = {
   deno: "`deno test` with a path of this project",
 };
 /** Languages of blocks, each with a test here or in nginx_test.ts; texts without one are drawings and what programs print. */
-const LANGUAGES = ["", "json", "nginx", "sh", "toml"];
+const LANGUAGES = ["", "json", "mermaid", "nginx", "sh", "toml"];
+
+/** What the signaling server and its peers say; an example is one of these. */
+const MESSAGES = [serverMessageSchema, jobSubmitSchema, jobWithdrawSchema, jobAnswerSchema, jobReportSchema];
 
 const placeOf = ({ page, line }: Block): string => `${page}:${line}`;
 
@@ -153,7 +162,8 @@ Deno.test("every JSON in the documentation is JSON, and a message its schema's",
   for (const block of await blocksIn("json")) {
     const value: unknown = JSON.parse(block.text);
     const { type, event } = z.looseObject({ type: z.unknown(), event: z.unknown() }).partial().parse(value);
-    if (type !== undefined) assert.ok(serverMessageSchema.safeParse(value).success, placeOf(block));
+    const isMessage = MESSAGES.some((schema) => schema.safeParse(value).success);
+    if (type !== undefined) assert.ok(isMessage, placeOf(block));
     if (event !== undefined) assert.ok(errorSchema.safeParse(value).success, placeOf(block));
   }
 });

@@ -28,8 +28,8 @@ Deno.test({
       const blocks = await blocksIn("nginx");
       assert.ok(blocks.length > 0);
       for (const [index, { text }] of blocks.entries()) {
-        const server = text.replace(/(ssl_certificate) \S+;/, `$1 ${certificate};`)
-          .replace(/(ssl_certificate_key) \S+;/, `$1 ${key};`).replace("listen 443", "listen 127.0.0.1:1");
+        const server = text.replace(/(ssl_certificate) +\S+;/, `$1 ${certificate};`)
+          .replace(/(ssl_certificate_key) +\S+;/, `$1 ${key};`).replace("listen 443", "listen 127.0.0.1:1");
         const file = join(folder, `${index}.conf`);
         const main = `pid ${join(folder, "pid")};\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n`;
         await Deno.writeTextFile(file, `${main}${server}}\n`);

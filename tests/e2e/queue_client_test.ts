@@ -87,7 +87,7 @@ Deno.test("queue: when none that could ever do it is there, the error says what 
     const { code, stderr, summary } = await test.lab.runClient(config, [
       ...["train", path, ...room, "--required-storage", "other", "--label", "a100"],
     ]);
-    assert.deepEqual([code, summary], [1, undefined]);
+    assert.deepEqual([code, summary], [3, undefined]);
     assert.match(stderr, /"other"/);
     assert.match(stderr, new RegExp(`${worker.peerId} \\(.*vast`));
   }));
