@@ -43,11 +43,11 @@ Deno.test("bad input to the client gets one clear line and an exit code that is 
       ],
       [
         ["train", path, "--room-id", roomId, "--token", token, "--worker-id", "x"],
-        /^error: worker x is not in the room/,
+        /^error: no worker is "x"; there are: /,
       ],
       [
         ["train", path, "--room-id", roomId, "--token", token, "--min-gpu-memory", "1"],
-        /^error: no worker with 1 MiB/,
+        /^error: no worker has .* of GPU memory; there are: /,
       ],
       [
         ["train", join(test.home, "missing.zip"), "--session-string", session],
@@ -72,7 +72,7 @@ Deno.test("bad input to the client gets one clear line and an exit code that is 
     ];
     for (const [args, expected] of cases) {
       const { code, stderr } = await client(test, args);
-      assert.match(stderr, expected, args.join(" "));
+      assert.match(stderr, expected, `${args.join(" ")}\n${stderr}`);
       assert.notEqual(code, 0, args.join(" "));
       assert.match(stderr, /\ncode: [A-Z_]+$/);
       assert.ok(stderr.trim().split("\n").length <= 4, stderr);
@@ -81,7 +81,7 @@ Deno.test("bad input to the client gets one clear line and an exit code that is 
     const config = "[default]\nconnection_timeout = 1\n";
     const { code, stderr } = await client(test, ["train", path, "--session-string", gone], config);
     assert.equal(code, 3);
-    assert.match(stderr, /error: worker gone is not in the room/);
+    assert.match(stderr, /error: no worker is "gone"; there are: /);
   }));
 
 Deno.test("every mistake of a configuration file is told with its place", () =>
