@@ -53,7 +53,7 @@ export async function* forsakenFolders(
 ): AsyncGenerator<ForsakenFolder> {
   const { uid } = await Deno.stat(own);
   let searched = 0;
-  for await (const { name, isDirectory } of Deno.readDir(parent)) {
+  for (const { name, isDirectory } of await entriesIn(parent)) {
     if (!name.startsWith(prefix)) continue;
     // The lock of a folder that is gone is taken for the folder itself.
     const path = join(parent, isDirectory ? name : name.slice(0, -LOCK.length));
@@ -75,6 +75,15 @@ export async function* forsakenFolders(
       // Its lock's file stays: without it the folder would look new.
       if (!isRemoved) lock.close();
     }
+  }
+}
+
+/** A folder that is not there, or may not be listed, holds nothing that could be looked at. */
+async function entriesIn(folder: string): Promise<Deno.DirEntry[]> {
+  try {
+    return await Array.fromAsync(Deno.readDir(folder));
+  } catch {
+    return [];
   }
 }
 

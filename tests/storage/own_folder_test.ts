@@ -75,3 +75,18 @@ Deno.test("own folders: one that was let go is nobody's, and what is in it stays
     await release();
     assert.deepEqual(Object.values(await listTree(dir)), ["", "text"]);
   }));
+
+Deno.test("own folders: where nothing can be listed nothing is found, and nothing fails", () =>
+  withTempDir(async (dir) => {
+    await removeForsakenFolders(join(dir, "gone"), "own-", dir);
+    await Deno.writeTextFile(join(dir, "file"), "");
+    await removeForsakenFolders(join(dir, "file"), "own-", dir);
+    const code = `const { removeForsakenFolders } = await import(${JSON.stringify(MODULE)});
+      await removeForsakenFolders(${JSON.stringify(dir)}, "own-", ${JSON.stringify(join(dir, "file"))});`;
+    const script = join(dir, "script.ts");
+    await Deno.writeTextFile(script, code);
+    const args = ["run", "--no-prompt", `--allow-read=${join(dir, "file")}`, script];
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+    assert.deepEqual(Object.keys(await listTree(dir)).toSorted(), ["file", "script.ts"]);
+  }));
