@@ -17,7 +17,6 @@ import { JobLog } from "./job_log.ts";
 import type { JobRecord } from "./job_records.ts";
 import { stopEarly } from "./talk.ts";
 import { type Attempt, checkWishes } from "./plan.ts";
-import { preflightOnWorker } from "./preflight/preflight.ts";
 import { firstFolder, withInbox } from "./results.ts";
 import type { ChoiceFlags, RoomFlags } from "./room.ts";
 import { untilBegun } from "./resubmit.ts";
@@ -29,6 +28,8 @@ import { type Target, withWorker } from "./with_worker.ts";
 
 /** A worker is waited for so long, in milliseconds, to end a job that was cancelled. */
 const CANCEL_LIMIT_MS = 5_000;
+/** A look into a package in place waits for the job's begin, but not for longer than this, in milliseconds. */
+const LOOK_WITHIN_MS = 500;
 const CANNOT_DETACH = "the worker ends a job whose client leaves; --detach is passed over";
 
 function mayGoOn(id: string): string {
@@ -55,6 +56,9 @@ export async function runClientJob(
   const weighing = weigh(request, config, storage);
   weighing.catch(() => {});
   if (request.transfer !== "auto") await weighing;
+  // A package in place is looked into beside its job, which begins as soon as without.
+  void weighing.then(({ liesIn }) => liesIn.length > 0, () => false)
+    .then((isInPlace) => request.preflight?.begin(isInPlace ? LOOK_WITHIN_MS : 0));
   const onKept = (text: string): void => screen.show({ event: "warning", text });
   return await withInbox(request.outputDir, onKept, (inbox) => {
     const log = new JobLog(request, screen);
@@ -75,9 +79,6 @@ async function submitPatiently(undertaking: Undertaking): Promise<Summary | unde
       signal,
       async (connection, target) => {
         const attempts = await planFor(undertaking, target);
-        const { questions } = request;
-        const isSent = attempts[0]?.method === "rtc";
-        if (questions) await preflightOnWorker(connection, questions, isSent, screen, signal);
         const job = new ClientJob(undertaking, connection);
         const { pipe } = connection;
         try {
@@ -114,6 +115,8 @@ class ClientJob {
   #jobId = newJobId();
   readonly #conversation: Conversation;
   #startedAfter: number | null = null;
+  /** Whether the package was looked into for this worker, or is. */
+  #isLookedInto = false;
 
   private readonly request: JobRequest;
   private readonly resolver: StorageResolver;
@@ -139,6 +142,7 @@ class ClientJob {
     for (const attempt of attempts) {
       // The legacy flow is for workers that know no backends; ours have just refused one.
       if ("legacyRoot" in attempt && this.connection.isOurs && refusal !== "") continue;
+      if (this.#mustWait(attempt)) await this.#lookInto(attempt);
       const why = refusal === "" ? attempt.why : refusal;
       this.screen.show({ event: "method", method: attempt.method, why });
       this.#jobId = newJobId();
@@ -169,6 +173,17 @@ class ClientJob {
       return await this.#finish(attempt, started, end, target.peerId);
     }
     throw new JobFailedError(`no method is left: ${refusal}`, { code });
+  }
+
+  /** Before bytes move; and before a job that nobody will watch. */
+  #mustWait({ method }: Attempt): boolean {
+    return method !== "in place" || this.request.detach === true;
+  }
+
+  async #lookInto({ method }: Attempt): Promise<void> {
+    if (this.#isLookedInto) return;
+    await this.request.preflight?.before(this.connection, method === "rtc");
+    this.#isLookedInto = true;
   }
 
   /** Whether the worker goes on with a job whose client has left. */
@@ -240,8 +255,12 @@ class ClientJob {
   async #follow(attempt: Attempt): Promise<JobEnd> {
     const leave = new AbortController();
     const detach = (): void => leave.abort(new Detached());
+    const { preflight } = this.request;
+    const looking = this.#isLookedInto
+      ? undefined
+      : preflight?.beside(this.#conversation, this.connection.features);
     try {
-      return await followJob(this.#conversation, {
+      const end = await followJob(this.#conversation, {
         screen: this.screen,
         jobId: this.#jobId,
         isOurs: this.connection.isOurs,
@@ -260,9 +279,24 @@ class ClientJob {
         onResults: ({ files }) => this.log.made(files),
         signal: AbortSignal.any([this.signal, leave.signal]),
       });
+      // It may have failed of what is just about to be found.
+      if (end.type === "failed" && looking) await this.#hearOut(looking);
+      return end;
     } finally {
       this.hold(undefined);
     }
+  }
+
+  /** Reads on until a look that is under way is over. Throws what it found: the abort reason. */
+  async #hearOut(looking: Promise<void>): Promise<void> {
+    const over = new AbortController();
+    void looking.then(() => over.abort());
+    // What comes after a job's end is for nobody else.
+    let incoming;
+    do incoming = await this.#conversation.next(undefined, over.signal).catch(() => undefined); while (
+      incoming && incoming.type !== "CLOSED"
+    );
+    this.signal.throwIfAborted();
   }
 
   async #finish(

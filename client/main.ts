@@ -19,7 +19,7 @@ import { runClientJob } from "./job.ts";
 import { WorkerLostError } from "./job_error.ts";
 import { addJobCommands } from "./job_commands.ts";
 import { jobExamples, type JobFlags, wishesOf, withJobOptions } from "./job_flags.ts";
-import { preflight } from "./preflight/preflight.ts";
+import { Preflight } from "./preflight/preflight.ts";
 import { closeConnections, withWorker } from "./with_worker.ts";
 import { addPlanCommand, showPlan } from "./plan_command.ts";
 import { addResultsCommands } from "./results_command.ts";
@@ -134,17 +134,17 @@ async function submitPackage(
   const isLeft = await interruptible(screen, "a job that has begun is cancelled", async (signal, hold) => {
     const { packagePath: path, script, kind } = job;
     const given = { path, isFolder: script !== undefined, kind };
-    const questions = flags.preflight === false ? undefined : await preflight(given, screen, signal);
+    using preflight = flags.preflight === false ? undefined : new Preflight(given, screen, signal);
     const summary = await runClientJob(
       {
         ...flags,
         ...job,
         ...wishesOf(flags, config.client),
-        questions,
+        preflight,
       },
       config,
       screen,
-      signal,
+      preflight?.signal ?? signal,
       hold,
     );
     screen.close();

@@ -7,13 +7,14 @@ import { refusalCode } from "../protocol/refusal.ts";
 import type { Link } from "../rtc/link.ts";
 import { sendFile } from "../rtc/send.ts";
 import { FilesSender } from "../rtc/send_files.ts";
-import type { Incoming } from "./conversation.ts";
+import type { Conversation, Incoming } from "./conversation.ts";
 import { JobFailedError, WorkerLostError } from "./job_error.ts";
 import { outgoingPackage } from "./outgoing_package.ts";
 import type { Talk } from "./talk.ts";
 
 /** A package on its way. */
 export interface PackageToSend extends Talk {
+  conversation: Conversation;
   /** Absolute. */
   packagePath: string;
   /** `job_` and 8 hex digits. */

@@ -2,13 +2,13 @@
 import { formatMessage, type Message } from "../protocol/message.ts";
 import { refusalCode } from "../protocol/refusal.ts";
 import type { Pipe } from "../rtc/pipe.ts";
-import type { Conversation, Incoming } from "./conversation.ts";
+import type { Exchange, Incoming } from "./conversation.ts";
 import { RefusedError, WorkerLostError } from "./job_error.ts";
 import type { Screen } from "./screen.ts";
 
 /** A conversation with a worker that a person can watch and end. */
 export interface Talk {
-  conversation: Conversation;
+  conversation: Exchange;
   screen: Screen;
   signal: AbortSignal;
 }

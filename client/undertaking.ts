@@ -6,7 +6,7 @@ import type { StorageConfig } from "../storage/backend.ts";
 import type { HoldJob } from "./interrupt.ts";
 import type { JobLog } from "./job_log.ts";
 import { type Attempt, planSubmission } from "./plan.ts";
-import type { Questions } from "./preflight/questions.ts";
+import type { Preflight } from "./preflight/preflight.ts";
 import type { ChoiceFlags, RoomFlags } from "./room.ts";
 import type { Screen } from "./screen.ts";
 import { type Footprint, footprint } from "./wish.ts";
@@ -24,8 +24,8 @@ export interface JobRequest extends RoomFlags, ChoiceFlags {
   storageBackend: string | undefined;
   userSubdir: string | undefined;
   transfer: Transfer;
-  /** What the worker is to be asked about the package; undefined to ask nothing. */
-  questions?: Questions | undefined;
+  /** The look into the package; undefined for none. Its signal, or one that follows it, ends the job. */
+  preflight?: Preflight | undefined;
   /** Leave when the job has begun. */
   detach?: boolean;
 }

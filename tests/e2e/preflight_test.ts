@@ -1,15 +1,20 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fromSource } from "../../scripts/local_lab.ts";
+import type { PackageOptions } from "../../examples/make_package.ts";
 import { makeLabels } from "../client/preflight/make_labels.ts";
-import { clientConfig, namesIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
+import { clientConfig, namesIn, packageIn, SLOW, startWorker, type TestLab, withLab } from "./lab.ts";
 
 const NAME = "minimal_instance.pkg.slp";
 
 /** A package that is a folder, whose labels name videos that lie elsewhere. */
-async function packageNaming(test: TestLab, videos: readonly string[]): Promise<string> {
+async function packageNaming(
+  test: TestLab,
+  videos: readonly string[],
+  options: PackageOptions = {},
+): Promise<string> {
   const folder = join(test.clientMount, "alice/project");
-  const zip = await packageIn(folder, {}, "pkg.zip");
+  const zip = await packageIn(folder, options, "pkg.zip");
   const { success } = await new Deno.Command("unzip", { args: ["-q", zip, "-d", folder] }).output();
   assert.ok(success);
   await Deno.remove(zip);
@@ -49,26 +54,33 @@ Deno.test("check says of a package what would keep it from running, and its exit
     });
   }));
 
-Deno.test("a package that cannot succeed stops train before anything is connected; --no-preflight sends it", () =>
+Deno.test("a package that cannot succeed is not sent; --no-preflight sends it", () =>
   withLab(async (test) => {
     const worker = await startWorker(test);
     const path = await packageNaming(test, []);
     const labels = join(path, NAME);
     await Deno.truncate(labels, 500);
     const args = ["train", path, "--session-string", worker.session];
-    const stopped = await test.lab.runClient(clientConfig(test), args);
-    assert.equal(stopped.code, 1);
-    assert.match(
-      stopped.stderr,
-      /FAIL {2}minimal_instance\.pkg\.slp: it is damaged, or no HDF5: truncated file/,
-    );
-    assert.deepEqual(stopped.events, []);
+    for (const transfer of ["rtc", "auto"]) {
+      const before = await namesIn(path);
+      const stopped = await test.lab.runClient(clientConfig(test), [...args, "--transfer", transfer]);
+      assert.equal(stopped.code, 1);
+      assert.match(
+        stopped.stderr,
+        /FAIL {2}minimal_instance\.pkg\.slp: it is damaged, or no HDF5: truncated file/,
+      );
+      const isTold = stopped.events.some(({ event }) => event === "method");
+      // In place the look goes on beside the job, and may yet be over first.
+      assert.ok(!isTold || transfer === "auto", JSON.stringify(stopped.events));
+      assert.equal(stopped.summary, undefined);
+      assert.deepEqual(await namesIn(path), before);
+    }
     const sent = await test.lab.runClient(clientConfig(test), [...args, "--no-preflight"]);
     assert.ok(sent.events.some(({ event }) => event === "run_started"), sent.stderr);
     assert.equal(sent.code, 1);
   }));
 
-Deno.test("videos outside of a package are looked for on the worker before anything is sent", () =>
+Deno.test("videos outside of a package are looked for on the worker: before it is sent, else beside its job", () =>
   withLab(async (test) => {
     const worker = await startWorker(test);
     const there = join(test.workerMount, "videos/there.mp4");
@@ -85,15 +97,22 @@ Deno.test("videos outside of a package are looked for on the worker before anyth
 
     await Deno.remove(good, { recursive: true });
     const gone = join(test.workerMount, "videos/gone.mp4");
-    const bad = await packageNaming(test, [there, gone, "/elsewhere/v.mp4"]);
-    const stopped = await test.lab.runClient(clientConfig(test), ["train", bad, ...room]);
-    assert.equal(stopped.code, 1);
-    assert.match(
-      stopped.stderr,
-      /FAIL {2}minimal_instance\.pkg\.slp: .*gone\.mp4 is not there on the worker/,
-    );
-    const warnings = stopped.events.flatMap((event) => event.event === "warning" ? [event.text] : []);
-    assert.match(warnings.join("\n"), /\/elsewhere\/v\.mp4 is on no storage backend of the worker/);
-    assert.ok(!stopped.events.some(({ event }) => event === "method"), JSON.stringify(stopped.events));
+    const bad = await packageNaming(test, [there, gone, "/elsewhere/v.mp4"], SLOW);
+    const before = await namesIn(bad);
+    for (const transfer of ["rtc", "auto"]) {
+      const args = ["train", bad, ...room, "--transfer", transfer];
+      const stopped = await test.lab.runClient(clientConfig(test), args);
+      assert.equal(stopped.code, 1);
+      assert.match(
+        stopped.stderr,
+        /FAIL {2}minimal_instance\.pkg\.slp: .*gone\.mp4 is not there on the worker/,
+      );
+      const said = stopped.events.flatMap((event) => event.event === "warning" ? [event.text] : []);
+      assert.match(said.join("\n"), /\/elsewhere\/v\.mp4 is on no storage backend of the worker/);
+      const isInPlace = stopped.events.some(({ event }) => event === "method");
+      assert.equal(isInPlace, transfer === "auto", JSON.stringify(stopped.events));
+      assert.equal(stopped.summary, undefined);
+      assert.deepEqual(await namesIn(bad), before);
+    }
     assert.deepEqual(await namesIn(join(test.storage, "alice/project")), ["pkg"]);
   }));
