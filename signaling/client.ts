@@ -1,28 +1,16 @@
 import { getLogger } from "@logtape/logtape";
 import { VERSION } from "../protocol/extension.ts";
-import {
-  type IceServer,
-  type Metadata,
-  type PeerInfo,
-  type ServerMessage,
-  serverMessageSchema,
-} from "../protocol/signaling.ts";
+import type { IceServer, Metadata, PeerInfo, ServerMessage } from "../protocol/signaling.ts";
 import type { Identity, RoomKey } from "./account.ts";
+import { Heartbeat, type HeartbeatTimes } from "./heartbeat.ts";
+import { parseServerMessage, type Registered, registrationAnswer } from "./server_message.ts";
 import { SignalingError } from "./signaling_error.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling", "client"]);
 
-/** Longest message taken from a server, in characters. */
-const MAX_MESSAGE_LENGTH = 1024 * 1024;
 /** Pauses between attempts to reconnect: up to 1, 2, 4 … 30 s, in milliseconds. */
 const FIRST_PAUSE_MS = 1_000;
 const LAST_PAUSE_MS = 30_000;
-
-const REFUSAL_HINTS: Readonly<Record<string, string>> = {
-  "Room not found": "check the room id; has the room expired, or the server been restarted?",
-  "Invalid token": "check the room's token against what the worker printed",
-  "Room expired": "start the worker again and use the room it prints",
-};
 
 /** What a peer registers with. */
 export interface Registration {
@@ -40,19 +28,24 @@ export interface SignalingOptions extends Registration {
   room: RoomKey;
   /** Milliseconds to wait for the server's answers. */
   timeoutMs: number;
+  /** When a silent server is asked whether it is there. */
+  heartbeat?: HeartbeatTimes;
   signal?: AbortSignal;
 }
 
-type Registered = Extract<ServerMessage, { type: "registered_auth" }>;
-
 /**
  * A registered peer's end of the signaling server. It reconnects by itself, with growing pauses, under the same
- * peer id, until it is closed or the server refuses the registration.
+ * peer id, until it is closed or the server refuses the registration; also when the server is silent for too long.
  */
 export class SignalingClient {
   readonly #options: SignalingOptions;
   #socket: WebSocket | undefined;
   #metadata: Metadata;
+  readonly #heartbeat: Heartbeat;
+  /** Calls of {@link discover} under way. */
+  #discovering = 0;
+  /** Whether the next empty list of peers answers {@link #ask}. */
+  #isAsked = false;
   readonly #listeners = new Set<(message: ServerMessage) => void>();
   readonly #goneListeners = new Set<() => void>();
   readonly #backListeners = new Set<() => void>();
@@ -70,6 +63,13 @@ export class SignalingClient {
   private constructor(options: SignalingOptions) {
     this.#options = options;
     this.#metadata = options.metadata;
+    this.#heartbeat = new Heartbeat(options.heartbeat, {
+      ask: () => this.#ask(),
+      dead: () => {
+        logger.warn("the signaling server does not answer any more; connecting anew");
+        this.renew();
+      },
+    });
   }
 
   /** Connects and registers. Throws {@link SignalingError}, the abort reason. */
@@ -153,8 +153,21 @@ export class SignalingClient {
     const pick = (message: ServerMessage): PeerInfo[] | undefined =>
       message.type === "peer_list" ? message.peers : undefined;
     const answer = this.next(pick, timeoutMs);
+    this.#discovering++;
+    this.#discover(filters);
+    return await answer.finally(() => this.#discovering--);
+  }
+
+  #discover(filters: Record<string, unknown>): void {
     this.send({ type: "discover_peers", from_peer_id: this.peerId, filters });
-    return await answer;
+  }
+
+  /** Asks for what every server answers and changes nothing: the peers that have the role of nobody. */
+  #ask(): void {
+    // That is answered as well, and answers cannot be told apart.
+    if (this.#discovering > 0) return;
+    this.#isAsked = true;
+    this.#discover({ role: "nobody" });
   }
 
   /**
@@ -197,12 +210,13 @@ export class SignalingClient {
     socket.onclose = null;
     socket.onmessage = null;
     socket.close();
-    void this.#reconnect();
+    this.#lose();
   }
 
   /** Leaves the room and stays away. */
   close(): void {
     this.#closing = true;
+    this.#heartbeat.stop();
     this.#pause?.end();
     this.#socket?.close(1000);
     this.#tellGone();
@@ -266,12 +280,17 @@ export class SignalingClient {
       };
     });
     this.#isRegistered = true;
+    this.#isAsked = false;
     socket.onerror = null;
     socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = () => {
-      this.#tellGone();
-      void this.#reconnect();
-    };
+    socket.onclose = () => this.#lose();
+    if (!this.#closing) this.#heartbeat.heard();
+  }
+
+  #lose(): void {
+    this.#heartbeat.stop();
+    this.#tellGone();
+    void this.#reconnect();
   }
 
   #tellGone(): void {
@@ -279,8 +298,13 @@ export class SignalingClient {
   }
 
   #receive(data: unknown): void {
+    if (!this.#closing) this.#heartbeat.heard();
     const message = parseServerMessage(data);
     if (message === undefined) return;
+    if (this.#isAsked && message.type === "peer_list" && message.peers.length === 0) {
+      this.#isAsked = false;
+      return;
+    }
     // What was relayed has somebody to tell of it.
     if (message.type === "error" && message.relay === undefined) {
       logger.warn("the signaling server reports {code}: {text}", {
@@ -318,32 +342,4 @@ export class SignalingClient {
 /** Something from half of a pause to all of it: the peers of a server that was away must not all come at once. */
 export function jittered(pauseMs: number): number {
   return pauseMs * (0.5 + Math.random() / 2);
-}
-
-/** The message in a frame; undefined, with a log line, for one that breaks the rules or is of no interest. */
-function parseServerMessage(data: unknown): ServerMessage | undefined {
-  if (typeof data !== "string" || data.length > MAX_MESSAGE_LENGTH) return undefined;
-  try {
-    const parsed = serverMessageSchema.safeParse(JSON.parse(data));
-    if (parsed.success) return parsed.data;
-    logger.debug("ignored a message of the signaling server: {text}", { text: data.slice(0, 200) });
-  } catch {
-    logger.warn("ignored a message of the signaling server that is not JSON");
-  }
-  return undefined;
-}
-
-/** What a frame says about a registration; undefined when it is about something else. */
-function registrationAnswer(data: unknown): Registered | SignalingError | undefined {
-  const message = parseServerMessage(data);
-  if (message?.type === "registered_auth") return message;
-  // A refused id token comes without a type (PROTOCOL.md section 3.3).
-  const untyped = typeof data === "string" && /^\s*\{\s*"error"\s*:\s*"([^"]*)"/.exec(data)?.[1];
-  const refusal = message?.type === "error" ? message.reason : untyped || undefined;
-  if (refusal === undefined) return undefined;
-  const hint = REFUSAL_HINTS[refusal];
-  return new SignalingError(`the signaling server refused to let this peer in: ${refusal}`, {
-    refusal,
-    ...(hint === undefined ? {} : { hint }),
-  });
 }

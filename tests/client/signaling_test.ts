@@ -120,7 +120,8 @@ Deno.test("signaling: a client whose socket is closed by the server comes back w
       }
     } as typeof WebSocket;
     try {
-      const client = await SignalingClient.connect(await options(server, { timeoutMs: 5_000 }));
+      const heartbeat = { quietMs: 5_000, answerMs: 5_000 };
+      const client = await SignalingClient.connect(await options(server, { timeoutMs: 5_000, heartbeat }));
       client.updateProperties({ status: "busy" });
       await client.next((message) => message.type === "metadata_updated" ? message : undefined);
       const closed = new Promise((resolve) => sockets[0]!.addEventListener("close", resolve));
