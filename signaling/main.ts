@@ -104,8 +104,9 @@ export function createCommand(): Command {
   return addLimitFlags(command);
 }
 
-async function serve(flags: Flags): Promise<void> {
+async function serve(flags: Flags, command: Command): Promise<void> {
   await configureLog(flags);
+  if (command.getOptionValueSource("store") === "cli") refusePassword(flags.store);
   const tls = await readTls(flags);
   const adminKey = Deno.env.get(ADMIN_KEY_VARIABLE);
   const store = await openStore(flags.store);
@@ -129,6 +130,14 @@ async function serve(flags: Flags): Promise<void> {
   await server.finished;
   release();
   await store.close();
+}
+
+/** Every user of the machine sees command lines. */
+function refusePassword(store: string): void {
+  if (!/^rediss?:/.test(store) || !URL.canParse(store) || new URL(store).password === "") return;
+  throw new ConfigError("--store: a password on the command line can be read by every user of this machine", {
+    hint: "take the flag away, and set SLEAP_RTC_STORE to the same address",
+  });
 }
 
 /** The store is open: whoever takes over the server gets no other file. A certificate that is renewed must be read. */

@@ -42,10 +42,10 @@ export class SqliteStore implements Store {
     let db: DatabaseSync | undefined;
     try {
       db = new DatabaseSync(path);
-      // Whether the file is in use, or no database, shows here: `prepare` does not say why it fails in Deno 2.5.
-      db.exec(
-        `PRAGMA busy_timeout = ${busyWaitMs}; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT`,
-      );
+      // Whether the file is in use, damaged, or no database, shows here: `prepare` does not say why it fails in
+      // Deno 2.5.
+      db.exec(`PRAGMA busy_timeout = ${busyWaitMs}; PRAGMA locking_mode = EXCLUSIVE;
+        BEGIN EXCLUSIVE; SELECT count(*) FROM sqlite_schema; COMMIT`);
       checkOurs(db, path);
       // Of a file that was there; SQLite gives its other files the same mode.
       if (Deno.build.os !== "windows") Deno.chmodSync(path, 0o600);

@@ -2,13 +2,17 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import {
   fromBinaries,
+  type LabProcess,
   type ProcessOptions,
   storageSection,
   type WorkerHandle,
 } from "../../scripts/local_lab.ts";
 import { COMPILER } from "../../scripts/local_binaries.ts";
 import { PROGRAMS } from "../../scripts/programs.ts";
+import { createRoom, signIn } from "../../signaling/account.ts";
+import { SignalingClient } from "../../signaling/client.ts";
 import { BUCKET, findServer, withServer } from "../s3/server.ts";
+import { refusesBadStores, serverWith } from "./bad_stores.ts";
 import { AS_NOBODY, giveAway, installBinaries, missing, uninstall } from "./binaries.ts";
 import { namesIn, packageIn, type TestLab, withLab } from "./lab.ts";
 
@@ -196,6 +200,44 @@ async function sandboxed(bin: string): Promise<void> {
   });
 }
 
+/** What the server remembers outlives it, and a store that it cannot use is told as from source. */
+async function stores(bin: string): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "sleap-rtc-stores-" });
+  const options = { prefix: AS_NOBODY, cwd: "/" };
+  const command = [join(bin, "sleap-rtc-signaling")];
+  try {
+    await giveAway(folder);
+    await refusesBadStores(command, folder, options);
+    const file = join(folder, "signaling.db");
+    const first = await signalingAt(file, command, options);
+    const identity = await signIn(first.http, AbortSignal.timeout(30_000));
+    const room = await createRoom(first.http, identity, AbortSignal.timeout(30_000));
+    first.process.kill("SIGKILL");
+    await first.process.exited();
+    const second = await signalingAt(file, command, options);
+    try {
+      const fields = { identity, room, timeoutMs: 30_000, role: "client", metadata: {} } as const;
+      const client = await SignalingClient.connect({ url: second.websocket, ...fields });
+      assert.equal(client.isConnected, true);
+      client.close();
+    } finally {
+      second.process.kill("SIGKILL");
+      await second.process.exited();
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function signalingAt(
+  file: string,
+  command: readonly string[],
+  options: ProcessOptions,
+): Promise<{ process: LabProcess; http: string; websocket: string }> {
+  const process = serverWith(file, command, options);
+  return { process, ...JSON.parse(await process.line(/"listening"/)) };
+}
+
 Deno.test({
   name: `binaries, installed read-only and run as ${AS_NOBODY.length > 0 ? "another" : "this"} user` +
     (missing === undefined ? "" : ` (skipped: ${missing})`),
@@ -210,6 +252,7 @@ Deno.test({
         ["train one model three ways, and leave nothing in the temporary folder", threeWays],
         ["--allow-read and --allow-write narrow the worker, whatever is configured", narrowed],
         ...(findServer() === undefined ? [] : [["go by way of an object store", objectStore] as const]),
+        ["keep rooms in SQLite over kill -9, and say what is wrong with a store", stores],
         ["say what to do where there is no temporary folder", noPlace],
         ["refuse the worker's engine what it must not do", sandboxed],
       ];

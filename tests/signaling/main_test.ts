@@ -84,6 +84,27 @@ Deno.test("a store that is in use, and one that is none, end the program", async
   }
 });
 
+Deno.test("a password of Redis is taken from the environment only, and shown by no error", async () => {
+  const password = "geheim";
+  // Nothing listens at port 1.
+  const url = `redis://lab:${password}@127.0.0.1:1/0`;
+  const flag = await run("--store", url);
+  assert.equal(flag.code, 2);
+  assert.match(
+    flag.stderr,
+    /error: --store: a password on the command line .*\nhint: .* set SLEAP_RTC_STORE /,
+  );
+  const args = ["run", "-A", script, "--http-port", "0", "--ws-port", "0"];
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    env: { SLEAP_RTC_STORE: url },
+  }).output();
+  const text = new TextDecoder().decode(stderr);
+  assert.equal(code, 1);
+  assert.match(text, /error: cannot use Redis at redis:\/\/\*\*\*@127\.0\.0\.1:1\/0: /);
+  for (const each of [flag.stderr, text]) assert.doesNotMatch(each, new RegExp(password));
+});
+
 Deno.test("help has examples", async () => {
   const { code, stdout } = await run("--help");
   assert.equal(code, 0);
