@@ -2,11 +2,12 @@ import { getLogger } from "@logtape/logtape";
 import { errorText } from "../config/user_error.ts";
 import type { ClusterEvents } from "./cluster.ts";
 import type { Queue } from "./queue.ts";
+import type { Rooms } from "./rooms.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling", "queue"]);
 
-/** Has a queue run while its server leads, one change after the other. */
-export function queueEvents(queue: Queue): ClusterEvents {
+/** Has a queue run while its server leads, one change after the other; for these rooms. */
+export function queueEvents(queue: Queue, rooms: Rooms): ClusterEvents {
   let work = Promise.resolve();
   const then = (step: () => Promise<void>): void => {
     work = work.then(step).catch((error) =>
@@ -17,7 +18,7 @@ export function queueEvents(queue: Queue): ClusterEvents {
     gained: (peers): void =>
       then(async () => {
         logger.info("this server leads the queue");
-        await queue.start(peers());
+        await queue.start(peers(), rooms.ids());
       }),
     lost: (): void =>
       then(async () => {

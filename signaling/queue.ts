@@ -24,6 +24,8 @@ const ANSWER_S = 5;
 const HOLD_S = 60;
 /** A client that is away keeps its places for so long, in milliseconds. */
 const GRACE_MS = 5 * 60_000;
+/** After a start workers come back within so long, as the pauses of their attempts go, in milliseconds. */
+const RETURN_MS = 30_000;
 const TICK_MS = 1_000;
 /** Every so many ticks all are told of their places, and what is lost is looked for. */
 const THOROUGH_TICKS = 10;
@@ -73,12 +75,16 @@ export class Queue {
     this.#options = options;
   }
 
-  /** Reads what the store remembers and begins; `peers` are there already. Throws what the store throws. */
-  async start(peers: Iterable<RegisteredPeer> = []): Promise<void> {
+  /**
+   * Reads what the store remembers and begins; `peers` are there already, others may still come back to `rooms`, which
+   * are from before. Throws what the store throws.
+   */
+  async start(peers: Iterable<RegisteredPeer> = [], rooms: Iterable<string> = []): Promise<void> {
     const { answerS = ANSWER_S, holdS = HOLD_S, graceMs = GRACE_MS, watch = UNWATCHED } = this.#options;
     const book = new JobBook(this.#store, this.#clock, this.#options.limits ?? BOOK_LIMITS);
     const jobs = await book.load();
-    this.#settings = { book, clock: this.#clock, watch, answerS, holdS, graceMs };
+    const returning = { rooms: new Set(rooms), until: this.#clock.now() + RETURN_MS };
+    this.#settings = { book, clock: this.#clock, watch, answerS, holdS, graceMs, returning };
     for (const peer of peers) this.joined(peer);
     for (const job of jobs) this.#room(job.record.room)?.restore(job);
     for (const room of this.#rooms.values()) room.tick(false);

@@ -17,6 +17,8 @@ export const jobRecordSchema = z.object({
   assigned: z.number().optional(),
   began: z.number().optional(),
   ended: z.number().optional(),
+  /** Its worker has not said that it ended, and may still do so. */
+  isAssumed: z.boolean().optional(),
   /** Peer id; with every state but `queued`. */
   worker: z.string().optional(),
   /** Workers that it was assigned to before; one of them may still say that it runs. */

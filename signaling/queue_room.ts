@@ -1,5 +1,6 @@
 import type { QueuedJob, ReportedState } from "../protocol/queue.ts";
 import { charsOf, hasEnded, type Job, jobKey, type JobRecord, makeJob } from "./queue_job.ts";
+import { Returning } from "./queue_returning.ts";
 import { QueueRouter } from "./queue_router.ts";
 import type { QueueSettings } from "./queue_settings.ts";
 import type { QueueWorker } from "./queue_worker.ts";
@@ -8,8 +9,8 @@ import { RoomJobs } from "./room_jobs.ts";
 import type { RegisteredPeer } from "./room.ts";
 import { explainMissing, oneLine } from "./score.ts";
 
-/** A job that no worker has said anything of for so long has failed, in milliseconds: three days. */
-const LOST_MS = 3 * 24 * 3600_000;
+/** What a worker that was thought lost may still say. */
+const ENDS: ReadonlySet<ReportedState> = new Set(["done", "failed", "cancelled"]);
 /** After a restart a worker that was asked has so long to come back and answer, in milliseconds. */
 const RETURN_MS = 15_000;
 
@@ -19,6 +20,7 @@ export class QueueRoom {
   readonly #settings: QueueSettings;
   readonly #jobs: RoomJobs;
   readonly #router: QueueRouter;
+  readonly #workersBack: Returning;
   /** Clients that are away, with their jobs: when their time is over. */
   readonly #away = new Map<string, () => void>();
   /** Waits for the workers that were asked before a restart. */
@@ -27,7 +29,8 @@ export class QueueRoom {
   constructor(id: string, settings: QueueSettings) {
     this.id = id;
     this.#settings = settings;
-    this.#jobs = new RoomJobs(settings);
+    this.#workersBack = new Returning(id, settings);
+    this.#jobs = new RoomJobs(settings, () => this.#workersBack.isExpected);
     this.#router = new QueueRouter(settings, this.#jobs);
   }
 
@@ -94,7 +97,8 @@ export class QueueRoom {
     const known = book.get(jobKey(this.id, wanted.id));
     if (known) return this.#submitAgain(peer, known, wanted);
     const missing = this.#missing(wanted);
-    if (missing !== undefined) return this.#jobs.refuse(peer, wanted.id, "NO_MATCHING_WORKER", missing);
+    const isHopeless = missing !== undefined && !this.#workersBack.isExpected;
+    if (isHopeless) return this.#jobs.refuse(peer, wanted.id, "NO_MATCHING_WORKER", missing);
     if (book.isFull(charsOf(wanted))) {
       return this.#jobs.refuse(
         peer,
@@ -117,6 +121,7 @@ export class QueueRoom {
       reason: "submitted",
     };
     const job = makeJob(record);
+    if (missing !== undefined) this.#workersBack.wait(job);
     this.#jobs.hold(job);
     this.#jobs.enqueue(job);
     this.#jobs.change(job, {});
@@ -175,10 +180,11 @@ export class QueueRoom {
 
   /** To be called every second or so: what has waited too long is refused. */
   tick(isThorough: boolean): void {
+    for (const job of this.#workersBack.late()) this.#refuseUnfit(job);
     for (const jobs of this.#jobs.open.values()) {
       for (const job of jobs) {
         if (job.record.state === "queued") this.#router.refuseLate(job);
-        else if (isThorough) this.#endLost(job);
+        else if (isThorough) this.#jobs.endLost(job);
       }
     }
     this.#router.route();
@@ -200,7 +206,7 @@ export class QueueRoom {
 
   /** Whether a worker may say this of a job: it has it, or had it and runs it all the same. */
   #isConcerned({ record }: Job, { facts: { id } }: QueueWorker, state: ReportedState): boolean {
-    if (hasEnded(record)) return false;
+    if (hasEnded(record)) return record.isAssumed === true && record.worker === id && ENDS.has(state);
     if (record.worker === id) return true;
     return state === "running" && record.state !== "running" && record.past.includes(id);
   }
@@ -259,7 +265,10 @@ export class QueueRoom {
     this.#jobs.activate(job, false);
     this.#settings.book.replace(job, wanted);
     if (isAvoided) this.#jobs.releaseWorker(job);
-    if (missing !== undefined) return this.#jobs.drop(job, "NO_MATCHING_WORKER", missing);
+    if (missing !== undefined) {
+      if (!this.#workersBack.isExpected) return this.#jobs.drop(job, "NO_MATCHING_WORKER", missing);
+      this.#workersBack.wait(job);
+    }
     if (isAvoided) return this.#router.requeue(job, `worker ${record.worker} did not work out`);
     this.#jobs.enqueue(job);
     this.#jobs.change(job, {});
@@ -276,14 +285,10 @@ export class QueueRoom {
     return this.#jobs.workers.could(job).length > 0 ? undefined : explainMissing(job, facts);
   }
 
-  #endLost(job: Job): void {
-    const { state, worker = "", assigned = 0 } = job.record;
-    const now = this.#settings.clock.now();
-    if (this.#jobs.workers.get(worker)) job.lostSince = undefined;
-    else job.lostSince ??= now;
-    const since = state === "assigned" ? assigned : job.lostSince ?? now;
-    if (state === "offered" || now < since + LOST_MS) return;
-    this.#jobs.end(job, "failed", `nothing was heard of it from worker ${worker} for three days`);
+  /** The workers that were waited for are back, or will not come. */
+  #refuseUnfit(job: Job): void {
+    const missing = job.record.state === "queued" ? this.#missing(job.record.job) : undefined;
+    if (missing !== undefined) this.#jobs.drop(job, "NO_MATCHING_WORKER", missing);
   }
 
   /** A client that is away: its jobs wait a while for it, and are refused then. */

@@ -31,4 +31,6 @@ export interface QueueSettings {
   readonly holdS: number;
   /** A client that is away keeps its places for so long, in milliseconds. */
   readonly graceMs: number;
+  /** Rooms from before this start, whose workers may still be on their way back until then. */
+  readonly returning: { readonly rooms: ReadonlySet<string>; readonly until: number };
 }

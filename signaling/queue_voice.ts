@@ -18,6 +18,7 @@ export class QueueVoice {
   readonly #peers: ReadonlyMap<string, RegisteredPeer>;
   readonly #workers: QueueWorkers;
   readonly #clock: Clock;
+  readonly #isBackExpected: () => boolean;
   /** Why jobs wait though a worker is free. */
   readonly #waits = new WeakMap<Job, string>();
   #soon: (() => void) | undefined;
@@ -27,11 +28,13 @@ export class QueueVoice {
     peers: ReadonlyMap<string, RegisteredPeer>,
     workers: QueueWorkers,
     clock: Clock,
+    isBackExpected: () => boolean,
   ) {
     this.#order = order;
     this.#peers = peers;
     this.#workers = workers;
     this.#clock = clock;
+    this.#isBackExpected = isBackExpected;
   }
 
   /** Tells the client of a job how it stands; one that is away asks when it is back. */
@@ -53,7 +56,10 @@ export class QueueVoice {
   /** Why a job is with nobody, in words. */
   busyReason({ record }: Job): string {
     const count = this.#workers.could(record.job).length;
-    if (count === 0) return "no worker that suits is there now";
+    if (count === 0) {
+      const hope = this.#isBackExpected() ? "; the server has just started, and workers may come back" : "";
+      return `no worker that suits is there now${hope}`;
+    }
     return count === 1 ? "the one worker that suits is busy" : `the ${count} workers that suit are busy`;
   }
 

@@ -8,6 +8,10 @@ import { send } from "./reply.ts";
 import type { RegisteredPeer } from "./room.ts";
 import { oneLine } from "./score.ts";
 
+/** A job that no worker has said anything of for so long has failed, in milliseconds: three days. */
+const SILENT_MS = 3 * 24 * 3600_000;
+/** So has one whose worker is away for so long, unless it comes back and says otherwise; milliseconds. */
+const ABSENT_MS = 15 * 60_000;
 /** The jobs of a room and how they change; nothing here decides. */
 export class RoomJobs {
   readonly #settings: QueueSettings;
@@ -20,10 +24,11 @@ export class RoomJobs {
   readonly workers: QueueWorkers;
   readonly voice: QueueVoice;
 
-  constructor(settings: QueueSettings) {
+  /** `isBackExpected`: whether workers may still be on their way back. */
+  constructor(settings: QueueSettings, isBackExpected: () => boolean) {
     this.#settings = settings;
     this.workers = new QueueWorkers(settings.clock);
-    this.voice = new QueueVoice(this.order, this.peers, this.workers, settings.clock);
+    this.voice = new QueueVoice(this.order, this.peers, this.workers, settings.clock, isBackExpected);
   }
 
   /** Into the order of turns, if its client is there to be told. */
@@ -48,10 +53,24 @@ export class RoomJobs {
     });
   }
 
-  /** It has ended, at a worker or because nobody wants it. */
-  end(job: Job, state: "done" | "failed" | "cancelled", reason: string): void {
+  /** It has ended, at a worker or because nobody wants it; `isAssumed`: its worker may know better. */
+  end(job: Job, state: "done" | "failed" | "cancelled", reason: string, isAssumed = false): void {
     this.#leaveQueue(job);
-    this.change(job, { state, reason, ended: this.#settings.clock.now() });
+    this.change(job, { state, reason, isAssumed, ended: this.#settings.clock.now() });
+  }
+
+  /** Ends a job whose worker seems to be dead. */
+  endLost(job: Job): void {
+    const { state, worker = "", assigned = 0 } = job.record;
+    if (state === "offered") return;
+    const now = this.#settings.clock.now();
+    if (this.workers.get(worker)) job.lostSince = undefined;
+    else job.lostSince ??= now;
+    if (now >= (job.lostSince ?? now) + ABSENT_MS) {
+      return this.end(job, "failed", `worker ${worker} is gone, and has not come back`, true);
+    }
+    if (state !== "assigned" || now < assigned + SILENT_MS) return;
+    this.end(job, "failed", `nothing was heard of it from worker ${worker} for three days`, true);
   }
 
   /** Refuses a job that never began, and forgets it: it may be submitted anew. */

@@ -217,6 +217,11 @@ export class Rooms {
     return [...this.#registrations.values()];
   }
 
+  /** Ids of all rooms. */
+  ids(): Iterable<string> {
+    return this.#rooms.keys();
+  }
+
   /** A room by its id. */
   room(roomId: string): Room | undefined {
     return this.#rooms.get(roomId);

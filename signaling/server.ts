@@ -136,9 +136,9 @@ async function createState(options: SignalingOptions): Promise<ServerState> {
   const queue = createQueue(store, rooms, metrics);
   // With others, the queue starts when this server leads it.
   const cluster = store instanceof RedisStore
-    ? await Cluster.open({ store, rooms, keeper: roomKeeper, events: queueEvents(queue) })
+    ? await Cluster.open({ store, rooms, keeper: roomKeeper, events: queueEvents(queue, rooms) })
     : undefined;
-  if (cluster === undefined) await queue.start();
+  if (cluster === undefined) await queue.start([], rooms.ids());
   return {
     rooms,
     roomKeeper,

@@ -76,7 +76,7 @@ export class QueueLab {
     this.peers.clear();
     this.store = store;
     this.queue = new Queue(store, this.#options);
-    await this.queue.start();
+    await this.queue.start([], ["room"]);
   }
 
   worker(id: string, properties: Json = {}, features = ["queue"]): Played {
