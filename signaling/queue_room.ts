@@ -46,7 +46,9 @@ export class QueueRoom {
     if (!this.#jobs.peers.has(client)) this.#expectBack(client);
     if (state === "queued") this.#jobs.enqueue(job);
     if (state === "running") this.#jobs.activate(job, true);
-    if (state === "offered") this.#returning ??= this.#settings.clock.after(RETURN_MS, () => this.#askAnew());
+    if (state !== "offered") return;
+    this.#jobs.workers.askedBefore(job);
+    this.#returning ??= this.#settings.clock.after(RETURN_MS, () => this.#askAnew());
   }
 
   /** A peer is there, or there again. */
@@ -313,8 +315,9 @@ export class QueueRoom {
   #askAnew(): void {
     const open = [...this.#jobs.open.values()].flatMap((jobs) => [...jobs]);
     for (const job of open) {
-      const isAsked = this.#jobs.workers.get(job.record.worker ?? "")?.offer?.job === job;
-      if (job.record.state === "offered" && !isAsked) this.#router.requeue(job, "the server was restarted");
+      if (job.record.state === "offered" && !this.#jobs.workers.isAsked(job)) {
+        this.#router.requeue(job, "the server was restarted");
+      }
     }
   }
 }

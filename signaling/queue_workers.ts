@@ -17,6 +17,9 @@ export class QueueWorkers {
   /** By worker; also of those that have left for a moment. */
   readonly #histories = new Map<string, { history: History; running: Set<Job> }>();
 
+  /** Jobs that workers were asked for before a restart, and have not answered; by worker. */
+  readonly #asked = new Map<string, Job>();
+
   constructor(clock: Clock) {
     this.#clock = clock;
   }
@@ -61,11 +64,30 @@ export class QueueWorkers {
       peer,
       facts: workerFacts(peer),
       ...kept,
-      offer: undefined,
+      offer: this.#offerOf(peerId),
       given: undefined,
       restsUntil: 0,
     });
     return asked;
+  }
+
+  /** Its worker was asked before a restart: until that answers it is asked for nothing else. */
+  askedBefore(job: Job): void {
+    const { worker: id = "" } = job.record;
+    this.#asked.set(id, job);
+    const worker = this.#workers.get(id);
+    if (worker) worker.offer = this.#offerOf(id);
+  }
+
+  /** Whether a worker was asked for a job since the start. */
+  isAsked(job: Job): boolean {
+    const { worker: id = "" } = job.record;
+    return this.#workers.get(id)?.offer?.job === job && this.#asked.get(id) !== job;
+  }
+
+  #offerOf(id: string): QueueWorker["offer"] {
+    const job = this.#asked.get(id);
+    return job && { job, forget: (): void => {} };
   }
 
   /** It tells something new of itself. */
@@ -106,9 +128,11 @@ export class QueueWorkers {
 
   /** Its worker is not asked any more, nor runs it. */
   answered(job: Job): void {
-    const worker = this.#workers.get(job.record.worker ?? "");
+    const { worker: id = "" } = job.record;
+    if (this.#asked.get(id) === job) this.#asked.delete(id);
+    const worker = this.#workers.get(id);
     if (worker?.offer?.job === job) this.#unask(worker);
-    this.#histories.get(job.record.worker ?? "")?.running.delete(job);
+    this.#histories.get(id)?.running.delete(job);
   }
 
   /** Forgets all timers. */

@@ -31,13 +31,13 @@ Deno.test({
         try {
           const worker = await startWorker(test, { backends: "", env });
           balancer.ports = [second.port, first.port];
-          const path = await packageIn(test.home, { paddingBytes: 200 * MIB });
+          const path = await packageIn(test.home, { paddingBytes: 64 * MIB });
           const args = (file: string, out: string): string[] => {
             const output = join(test.folder, out);
             return ["train", file, "--session-string", worker.session, "--output-dir", output];
           };
           const client = await test.lab.client("", args(path, "out"), { env });
-          await until("a part of the package", async () => await bytesOnDisk(test) > 20 * MIB || undefined);
+          await until("a part of the package", async () => await bytesOnDisk(test) > 4 * MIB || undefined);
           first.process.kill("SIGKILL");
           const run = await clientRun(client);
           assert.equal(run.code, 0, said(run, worker));

@@ -103,3 +103,36 @@ Deno.test("in a room that is new nobody is waited for", () =>
     lab.submit("ada", "job-0001");
     assert.deepEqual(await lab.news("ada"), ["refused job-0001 NO_MATCHING_WORKER"]);
   }));
+
+Deno.test("who was asked before a restart is asked for nothing else until it has answered", () =>
+  withQueue(async (lab) => {
+    lab.worker("w1");
+    lab.client("ada");
+    lab.submit("ada", "job-0001");
+    lab.submit("ada", "job-0002");
+    assert.deepEqual(await lab.news("w1"), ["job_offer job-0001"]);
+    await lab.kill();
+    lab.client("ada");
+    lab.worker("w1");
+    await lab.pass(1_000);
+    assert.deepEqual(await lab.news("w1"), []);
+    lab.update("w1", { status: "reserved" });
+    lab.report("w1", "job-0001", "held");
+    assert.deepEqual(await lab.kept(), { "job-0001": "assigned w1", "job-0002": "queued" });
+  }));
+
+Deno.test("who was asked before a restart and knows nothing of it is asked anew, first for the same job", () =>
+  withQueue(async (lab) => {
+    lab.worker("w1");
+    lab.client("ada");
+    lab.submit("ada", "job-0001");
+    lab.submit("ada", "job-0002");
+    await lab.queue.settled();
+    await lab.kill();
+    lab.client("ada");
+    lab.worker("w1");
+    await lab.pass(14_000);
+    assert.deepEqual(await lab.news("w1"), []);
+    await lab.pass(2_000);
+    assert.deepEqual(await lab.news("w1"), ["job_offer job-0001"]);
+  }));
