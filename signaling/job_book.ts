@@ -2,7 +2,7 @@ import { getLogger } from "@logtape/logtape";
 import { reasonOf } from "../config/user_error.ts";
 import type { QueuedJob } from "../protocol/queue.ts";
 import type { Clock } from "./queue_clock.ts";
-import { charsOf, hasEnded, type Job, jobRecordSchema, makeJob, wishOf } from "./queue_job.ts";
+import { charsOf, hasEnded, type Job, jobRecordSchema, makeJob, shortened, wishOf } from "./queue_job.ts";
 import type { Store } from "./store.ts";
 
 const logger = getLogger(["sleap-rtc", "signaling", "queue"]);
@@ -25,6 +25,12 @@ export interface BookLimits {
 /** What a server takes unless told otherwise: a lab's jobs for weeks, in some hundred MiB. */
 export const BOOK_LIMITS: BookLimits = { open: 20_000, ended: 10_000, chars: 64 * 1024 * 1024 };
 
+/** Jobs that have not ended, and their characters as JSON. */
+interface Load {
+  jobs: number;
+  chars: number;
+}
+
 /** All jobs that the queue knows, each change kept before anybody is told of it. */
 export class JobBook {
   readonly #store: Store;
@@ -33,9 +39,10 @@ export class JobBook {
   readonly #jobs = new Map<string, Job>();
   /** By key, in the order in which they ended. */
   readonly #ended = new Map<string, Job>();
-  /** Writes on their way. */
-  readonly #writes = new Set<Promise<void>>();
-  #chars = 0;
+  /** The last write on its way, by key. */
+  readonly #writes = new Map<string, Promise<void>>();
+  readonly #load: Load = { jobs: 0, chars: 0 };
+  readonly #loads = new Map<string, Load>();
   #lastPlace = 0;
   #isClosed = false;
 
@@ -70,19 +77,23 @@ export class JobBook {
     return this.#jobs.values();
   }
 
-  /** Whether no further job of so many characters is taken. */
-  isFull(chars: number): boolean {
-    const open = this.#jobs.size - this.#ended.size;
-    return open >= this.#limits.open || this.#chars + chars > this.#limits.chars;
+  /** Whether a room gets no further job of so many characters: none may have more than it leaves to the others. */
+  isFull(room: string, chars: number): boolean {
+    return this.#loadOf(room).jobs >= this.#limits.open - this.#load.jobs || this.isTooMuch(room, chars);
+  }
+
+  /** Whether a room's jobs may not grow by so many characters. */
+  isTooMuch(room: string, chars: number): boolean {
+    return chars > 0 && this.#loadOf(room).chars + chars > this.#limits.chars - this.#load.chars;
   }
 
   /** What is wished for instead, under the same id; kept with the next change. */
   replace(job: Job, wanted: QueuedJob): void {
-    this.#chars -= job.chars;
+    const before = job.chars;
     job.record = { ...job.record, job: wanted };
     job.wish = wishOf(wanted);
     job.chars = charsOf(wanted);
-    this.#chars += job.chars;
+    this.#weigh(job, 0, job.chars - before);
   }
 
   /** The next place in line. */
@@ -107,7 +118,7 @@ export class JobBook {
   forget(job: Job, then: () => void = () => {}): void {
     if (this.#jobs.get(job.key) === job) {
       this.#jobs.delete(job.key);
-      if (!this.#ended.delete(job.key)) this.#chars -= job.chars;
+      if (!this.#ended.delete(job.key)) this.#weigh(job, -1, -job.chars);
     }
     this.#write(job, async () => {
       // It may have been submitted anew meanwhile.
@@ -126,7 +137,7 @@ export class JobBook {
 
   /** Settles when all that was to be kept is. */
   async settled(): Promise<void> {
-    while (this.#writes.size > 0) await Promise.all(this.#writes);
+    while (this.#writes.size > 0) await Promise.all(this.#writes.values());
   }
 
   /** Writes no more; what is on its way is waited for, and what fails is given up. */
@@ -139,22 +150,40 @@ export class JobBook {
     this.#jobs.set(job.key, job);
     this.#lastPlace = Math.max(this.#lastPlace, job.record.place);
     if (hasEnded(job.record)) this.#ended.set(job.key, job);
-    else this.#chars += job.chars;
+    else this.#weigh(job, 1, job.chars);
   }
 
   #close(job: Job): void {
-    this.#chars -= job.chars;
+    this.#weigh(job, -1, -job.chars);
+    job.record = shortened(job.record);
+    job.wish = wishOf(job.record.job);
+    job.refusals.clear();
     this.#ended.set(job.key, job);
     this.sweep();
   }
 
+  #loadOf(room: string): Readonly<Load> {
+    return this.#loads.get(room) ?? { jobs: 0, chars: 0 };
+  }
+
+  #weigh({ record: { room } }: Job, jobs: number, chars: number): void {
+    this.#load.jobs += jobs;
+    this.#load.chars += chars;
+    const before = this.#loadOf(room);
+    if (before.jobs + jobs === 0) this.#loads.delete(room);
+    else this.#loads.set(room, { jobs: before.jobs + jobs, chars: before.chars + chars });
+  }
+
   #write(job: Job, write: () => Promise<void>, then: () => void): void {
-    const work = job.work.then(() => this.#persist(job.key, write)).then((isKept) => {
+    const { key } = job;
+    // By key: a job that was forgotten may still be on its way to the store when its like comes.
+    const before = this.#writes.get(key) ?? Promise.resolve();
+    const work = before.then(() => this.#persist(key, write)).then((isKept) => {
       if (isKept && !this.#isClosed) then();
-    }).catch((error: unknown) => logger.error("{reason}", reasonOf(error)));
-    job.work = work;
-    this.#writes.add(work);
-    void work.then(() => this.#writes.delete(work));
+    }).catch((error: unknown) => logger.error("{reason}", reasonOf(error))).finally(() => {
+      if (this.#writes.get(key) === work) this.#writes.delete(key);
+    });
+    this.#writes.set(key, work);
   }
 
   /** Tries until it works or the book is closed: what is not kept is not told. */

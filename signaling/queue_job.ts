@@ -54,8 +54,6 @@ export interface Job {
   lostSince: number | undefined;
   /** Counted among what its owner has with workers. */
   isActive: boolean;
-  /** Settles when all that was to be kept and told of it is. */
-  work: Promise<void>;
 }
 
 /** Under which key a job is kept: rooms know nothing of each other's ids. */
@@ -74,7 +72,6 @@ export function makeJob(record: JobRecord): Job {
     toldPosition: undefined,
     lostSince: undefined,
     isActive: false,
-    work: Promise.resolve(),
   };
 }
 
@@ -86,6 +83,11 @@ export function wishOf({ kind, requires, avoid }: QueuedJob): string {
 /** How much of the memory a job takes, in characters of JSON. */
 export function charsOf(job: QueuedJob): number {
   return JSON.stringify(job).length;
+}
+
+/** What is kept of a job that has ended: not the lists, which are by far the most of a large one. */
+export function shortened(record: JobRecord): JobRecord {
+  return { ...record, job: { ...record.job, lies_in: [], copies_to: [], avoid: [] }, past: [] };
 }
 
 /** Whose turn it is: `owner`, which no other client's peer id can be mistaken for. */

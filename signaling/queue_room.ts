@@ -14,6 +14,8 @@ const ENDS: ReadonlySet<ReportedState> = new Set(["done", "failed", "cancelled"]
 /** After a restart a worker that was asked has so long to come back and answer, in milliseconds. */
 const RETURN_MS = 15_000;
 
+const FULL = "the server holds as many jobs as it can, or as one room may have; try later";
+
 /** The queue of one room: its jobs, its workers, and which job goes where. */
 export class QueueRoom {
   readonly id: string;
@@ -101,13 +103,8 @@ export class QueueRoom {
     const missing = this.#missing(wanted);
     const isHopeless = missing !== undefined && !this.#workersBack.isExpected;
     if (isHopeless) return this.#jobs.refuse(peer, wanted.id, "NO_MATCHING_WORKER", missing);
-    if (book.isFull(charsOf(wanted))) {
-      return this.#jobs.refuse(
-        peer,
-        wanted.id,
-        "QUEUE_FULL",
-        "the server holds as many jobs as it can; try later",
-      );
+    if (book.isFull(this.id, charsOf(wanted))) {
+      return this.#jobs.refuse(peer, wanted.id, "QUEUE_FULL", FULL);
     }
     const now = clock.now();
     const record: JobRecord = {
@@ -261,11 +258,16 @@ export class QueueRoom {
     if (record.state === "running" || (record.worker !== undefined && !isAvoided)) {
       return this.#tellAgain(job);
     }
+    const { book } = this.#settings;
+    if (book.isTooMuch(this.id, charsOf(wanted) - job.chars)) {
+      this.#jobs.releaseWorker(job);
+      return this.#jobs.drop(job, "QUEUE_FULL", FULL);
+    }
     const missing = isAvoided ? this.#missing(wanted) : undefined;
     this.#jobs.order.remove(job);
     // Before its owner may become another.
     this.#jobs.activate(job, false);
-    this.#settings.book.replace(job, wanted);
+    book.replace(job, wanted);
     if (isAvoided) this.#jobs.releaseWorker(job);
     if (missing !== undefined) {
       if (!this.#workersBack.isExpected) return this.#jobs.drop(job, "NO_MATCHING_WORKER", missing);

@@ -35,8 +35,8 @@ export class QueueRouter {
     const now = this.#settings.clock.now();
     const standings = this.#jobs.workers.standings(now);
     if (!standings) return false;
-    const choice = this.#jobs.order.first((job) => standings(job).some(({ wait }) => wait === 0), (job) => {
-      const open = standings(job).filter((each) => !this.#isRefused(job, each, now));
+    const choice = this.#jobs.order.first(standings.isForFree, (job) => {
+      const open = standings.of(job).filter((each) => !this.#isRefused(job, each, now));
       const patience = LONGEST_PATIENCE_S - (now - job.record.queued) / 1000;
       const picked = choose(job.record.job, open, patience);
       if (!picked) return undefined;

@@ -10,6 +10,14 @@ const MAX_HISTORIES = 512;
 /** A job that takes longer than those before it is thought to take this part of their time more. */
 const LEAST_LEFT = 0.1;
 
+/** How workers stand to jobs at a moment. */
+export interface Standings {
+  /** Whether one that is free could do it: the first question, asked for many jobs. */
+  isForFree: (job: Job) => boolean;
+  /** All that could do it. */
+  of: (job: Job) => Standing[];
+}
+
 /** The workers of a room. */
 export class QueueWorkers {
   readonly #clock: Clock;
@@ -38,14 +46,23 @@ export class QueueWorkers {
     return [...this.#workers.values()].filter(({ facts }) => couldDo(job, facts));
   }
 
-  /** How those that could do a job stand, worked out once for each wish; undefined when nobody is free. */
-  standings(now: number): ((job: Job) => Standing[]) | undefined {
-    if (![...this.#workers.values()].some((worker) => isFree(worker, now))) return undefined;
+  /** How they stand, worked out once for each wish; undefined when nobody is free. */
+  standings(now: number): Standings | undefined {
+    const free = [...this.#workers.values()].filter((worker) => isFree(worker, now));
+    if (free.length === 0) return undefined;
+    const able = new Map<string, boolean>();
     const known = new Map<string, Standing[]>();
-    return ({ wish, record }) => {
-      const found = known.get(wish) ?? this.could(record.job).map((worker) => standing(worker, now));
-      known.set(wish, found);
-      return found;
+    return {
+      isForFree: ({ wish, record: { job } }) => {
+        const found = able.get(wish) ?? free.some(({ facts }) => couldDo(job, facts));
+        able.set(wish, found);
+        return found;
+      },
+      of: ({ wish, record: { job } }) => {
+        const found = known.get(wish) ?? this.could(job).map((worker) => standing(worker, now));
+        known.set(wish, found);
+        return found;
+      },
     };
   }
 

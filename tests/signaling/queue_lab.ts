@@ -79,20 +79,21 @@ export class QueueLab {
     await this.queue.start([], ["room"]);
   }
 
-  worker(id: string, properties: Json = {}, features = ["queue"]): Played {
+  worker(id: string, properties: Json = {}, features = ["queue"], room?: string): Played {
     return this.join(
       id,
       "worker",
       { status: "available", storage_backends: ["vast"], ...properties },
       features,
+      room,
     );
   }
 
-  client(id: string): Played {
-    return this.join(id, "client", {}, ["queue"]);
+  client(id: string, room?: string): Played {
+    return this.join(id, "client", {}, ["queue"], room);
   }
 
-  join(id: string, role: string, properties: Json, features: readonly string[]): Played {
+  join(id: string, role: string, properties: Json, features: readonly string[], roomId = "room"): Played {
     const inbox: Json[] = [];
     const connection = {
       isOpen: true,
@@ -101,7 +102,7 @@ export class QueueLab {
         return true;
       },
     };
-    const room = { id: "room", token: "t", expiresAt: 0, peers: new Map(), adminPeerId: null };
+    const room = { id: roomId, token: "t", expiresAt: 0, peers: new Map(), adminPeerId: null };
     const metadata = { tags: ["sleap-rtc"], properties };
     const peer = { peerId: id, role, metadata, features, connectedAt: 0, connection, room };
     const played = { peer, inbox };
