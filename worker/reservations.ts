@@ -7,8 +7,8 @@ const logger = getLogger(["sleap-rtc", "worker", "queue"]);
 
 /** What the server has not noted is said again after so long, in milliseconds. */
 const REPEAT_MS = 20_000;
-/** Jobs whose reports are kept for a server that does not note them. */
-const MAX_UNNOTED = 256;
+/** Jobs that are remembered when nothing is kept for them any more. */
+const MAX_REMEMBERED = 256;
 
 /** An offer of the signaling server. */
 export type JobOffer = Extract<ServerMessage, { type: "job_offer" }>;
@@ -39,10 +39,11 @@ export interface ReservationsOptions {
   onChange: () => void;
 }
 
-/** `kept`: the client is awaited; `come`: it is there. A job that has begun is no reservation any more. */
+/** A place for a job that has not begun. */
 interface Reservation {
   readonly job: string;
   readonly client: string;
+  /** Undefined when the client is there: then nothing is awaited. */
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
@@ -57,6 +58,8 @@ export class Reservations {
   readonly #options: ReservationsOptions;
   /** By job. */
   readonly #kept = new Map<string, Reservation>();
+  /** Jobs whose places were given back, by client: it may come too late, and begin all the same. */
+  readonly #givenBack = new Map<string, string>();
   /** By job, in the order in which they are to be heard, until the server has noted them. */
   readonly #reports = new Map<string, Report[]>();
   #repeat: ReturnType<typeof setTimeout> | undefined;
@@ -89,13 +92,15 @@ export class Reservations {
   begun(client: string, job: BegunJob, received: Received | undefined): void {
     const kept = this.#kept.get(job.id);
     const own = kept?.client === client ? kept : this.#of(client)[0];
-    if (!own) return;
-    this.#forget(own);
-    this.#report(own.job, { state: "running", ...(received && { received }) });
+    const queued = own?.job ?? this.#givenBack.get(client);
+    this.#givenBack.delete(client);
+    if (queued === undefined) return;
+    if (own) this.#forget(own);
+    this.#report(queued, { state: "running", ...(received && { received }) });
     void job.ended.then(() => {
       const { state } = job.facts;
       const end = state === "complete" ? "done" : state === "cancelled" ? "cancelled" : "failed";
-      this.#report(own.job, { state: end, reason: `the job is ${state}` });
+      this.#report(queued, { state: end, reason: `the job is ${state}` });
     });
   }
 
@@ -122,6 +127,7 @@ export class Reservations {
     clearTimeout(this.#repeat);
     for (const { timer } of this.#kept.values()) clearTimeout(timer);
     this.#kept.clear();
+    this.#givenBack.clear();
     this.#reports.clear();
   }
 
@@ -144,6 +150,7 @@ export class Reservations {
     const late = (): void => this.#giveBack(kept, `its client did not come within ${holdS} s`);
     if (!this.#options.isServed(client)) kept.timer = setTimeout(late, holdS * 1000);
     this.#kept.set(job, kept);
+    this.#givenBack.delete(client);
     // The server has to see the place taken before it hears the answer.
     this.#options.onChange();
   }
@@ -160,6 +167,8 @@ export class Reservations {
   #giveBack(kept: Reservation, reason: string): void {
     logger.info("no place is kept for job {job} any more: {reason}", { job: kept.job, reason });
     this.#forget(kept);
+    this.#givenBack.set(kept.client, kept.job);
+    dropOldest(this.#givenBack);
     this.#report(kept.job, { state: "released", reason });
   }
 
@@ -181,8 +190,7 @@ export class Reservations {
   #report(job: string, report: Report): void {
     const reports = this.#reports.get(job) ?? [];
     this.#reports.set(job, [...reports, report]);
-    const [oldest] = this.#reports.keys();
-    if (this.#reports.size > MAX_UNNOTED && oldest !== undefined) this.#reports.delete(oldest);
+    dropOldest(this.#reports);
     this.#say(job, report);
     this.#repeat ??= setTimeout(() => this.repeat(), REPEAT_MS);
   }
@@ -198,4 +206,9 @@ export class Reservations {
     if (left.length > 0) this.#reports.set(job, left);
     else this.#reports.delete(job);
   }
+}
+
+function dropOldest(jobs: Map<string, unknown>): void {
+  const [oldest] = jobs.keys();
+  if (jobs.size > MAX_REMEMBERED && oldest !== undefined) jobs.delete(oldest);
 }

@@ -182,3 +182,34 @@ Deno.test("a worker that stops gives back what it keeps, and declines", () =>
       { type: "job_answer", job: "job-2", accepted: false, reason: "the worker is stopping" },
     ]);
   }));
+
+Deno.test("a client that comes when its place is given away already is told of all the same", () =>
+  withDesk(async (desk) => {
+    desk.offer("job-1", "ada", 0.01);
+    await desk.heard("released");
+    desk.news();
+    desk.reservations.come("ada");
+    const ended = Promise.withResolvers<void>();
+    desk.reservations.begun(
+      "ada",
+      { id: "job_a", ended: ended.promise, facts: { state: "complete" } },
+      undefined,
+    );
+    assert.deepEqual(desk.news(), [{ type: "job_report", job: "job-1", state: "running" }]);
+    ended.resolve();
+    await desk.heard("done");
+  }));
+
+Deno.test("a place that was given away counts for its client's next job only", () =>
+  withDesk(async (desk) => {
+    desk.offer("job-1", "ada", 0.01);
+    await desk.heard("released");
+    desk.reservations.left("ada");
+    desk.news();
+    const job = { id: "job_a", ended: new Promise<void>(() => {}), facts: { state: "running" } } as const;
+    desk.reservations.begun("bob", job, undefined);
+    assert.deepEqual(desk.news(), []);
+    desk.reservations.begun("ada", job, undefined);
+    desk.reservations.begun("ada", { ...job, id: "job_b" }, undefined);
+    assert.deepEqual(desk.news(), [{ type: "job_report", job: "job-1", state: "running" }]);
+  }));
