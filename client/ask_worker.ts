@@ -1,7 +1,7 @@
 /** The list on a terminal from which a person chooses a worker. */
 import { UserError } from "../config/user_error.ts";
 import { printable } from "../protocol/printable.ts";
-import { gpuText, misfit, type Needs, statusText, type WorkerInfo } from "./choose_worker.ts";
+import { gpuText, misfit, type Needs, type WorkerInfo } from "./choose_worker.ts";
 
 /** Of a worker's id at least so many characters are shown, and at most. */
 const LEAST_ID_CHARS = 8;
@@ -38,7 +38,7 @@ export function choiceLines({ workers, needs, ours, mayWait }: Choice): ChoiceLi
   const cells = workers.map((worker) => {
     const shared = worker.backends?.filter((name) => ours.includes(name)) ?? [];
     const storage = shared.length === 0 ? "" : `shares ${shared.join(", ")}`;
-    return [worker.peerId.slice(0, length), worker.hostname, statusText(worker), gpuText(worker), storage]
+    return [worker.peerId.slice(0, length), worker.hostname, worker.status, gpuText(worker), storage]
       .map((each) => printable(each));
   });
   const widths = (cells[0] ?? []).map((_, at) => Math.max(...cells.map((row) => row[at]?.length ?? 0)));

@@ -17,8 +17,6 @@ export interface WorkerInfo {
   labels: readonly string[];
   /** `training`, `inference`; undefined when it has not said. */
   jobTypes: readonly string[] | undefined;
-  /** Jobs that wait for it; undefined when the server does not tell. */
-  queuedJobs: number | undefined;
 }
 
 /** What a job asks of a worker. */
@@ -65,7 +63,6 @@ export function workerInfo({ peer_id, metadata }: PeerInfo): WorkerInfo {
     status: text(properties["status"], "unknown"),
     labels: [...new Set(labels)].filter((each) => !COMMON_TAGS.includes(each)),
     jobTypes: texts(properties["supported_job_types"]),
-    queuedJobs: number(properties["queued_jobs"]),
   };
 }
 
@@ -118,10 +115,4 @@ export function noWorker(all: readonly WorkerInfo[], needs: Needs, workerId?: st
 /** `A40, 46068 MiB`. */
 export function gpuText({ gpuModel, gpuMemoryMb }: WorkerInfo): string {
   return gpuMemoryMb > 0 ? `${gpuModel}, ${gpuMemoryMb} MiB` : gpuModel;
-}
-
-/** `busy, 3 jobs wait`. */
-export function statusText({ status, queuedJobs = 0 }: WorkerInfo): string {
-  if (queuedJobs === 0) return status;
-  return `${status}, ${queuedJobs} ${queuedJobs === 1 ? "job waits" : "jobs wait"}`;
 }

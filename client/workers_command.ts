@@ -8,7 +8,7 @@ import { printable } from "../protocol/printable.ts";
 import { deletePeer } from "../signaling/account.ts";
 import type { SignalingClient } from "../signaling/client.ts";
 import { pause } from "../signaling/presence.ts";
-import { gpuText, misfit, rankWorkers, statusText, type WorkerInfo } from "./choose_worker.ts";
+import { gpuText, misfit, rankWorkers, type WorkerInfo } from "./choose_worker.ts";
 import { checkRoom, type CommonFlags, withRoomOptions } from "./flags.ts";
 import { enterRoom, listWorkers } from "./room.ts";
 import { table } from "./screen.ts";
@@ -85,8 +85,8 @@ function print(workers: readonly ListedWorker[], json: boolean): void {
 }
 
 function row(worker: ListedWorker): string[] {
-  const { peerId, hostname, labels } = worker;
-  return [peerId, hostname, statusText(worker), gpuText(worker), labels.join(", "), backendsText(worker)];
+  const { peerId, hostname, status, labels } = worker;
+  return [peerId, hostname, status, gpuText(worker), labels.join(", "), backendsText(worker)];
 }
 
 /** `vast (here /Volumes/lab), scratch`. */

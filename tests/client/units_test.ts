@@ -6,7 +6,7 @@ import { lineOf, type Summary, table } from "../../client/screen.ts";
 import { FakeNative } from "../rtc/fake_native.ts";
 
 function worker(peerId: string, gpuMemoryMb: number, backends?: string[]): WorkerInfo {
-  const more = { labels: [], jobTypes: undefined, queuedJobs: undefined };
+  const more = { labels: [], jobTypes: undefined };
   return { peerId, gpuMemoryMb, backends, gpuModel: "G", hostname: "h", status: "available", ...more };
 }
 
@@ -36,7 +36,6 @@ Deno.test("worker facts: what is missing or of another type is left out", () => 
     status: null,
     labels: ["a100", 1],
     supported_job_types: ["training"],
-    queued_jobs: "many",
   };
   const tags = ["sleap-rtc", "training-worker", "big", "a100"];
   const info = workerInfo({ peer_id: "w", metadata: { tags, properties } });
@@ -49,7 +48,6 @@ Deno.test("worker facts: what is missing or of another type is left out", () => 
     status: "unknown",
     labels: ["a100", "big"],
     jobTypes: ["training"],
-    queuedJobs: undefined,
   });
   assert.equal(workerInfo({ peer_id: "w", metadata: null }).backends, undefined);
 });
@@ -80,13 +78,13 @@ Deno.test("no worker: the error names who is missing, or what each lacks", () =>
 Deno.test("choice: shared storage is marked, who is unsuitable cannot be chosen, who is busy can where it is waited for", () => {
   const workers = [
     worker("good", 8, ["vast", "scratch"]),
-    { ...worker("busy", 8, ["vast"]), status: "busy", queuedJobs: 2 },
+    { ...worker("busy", 8, ["vast"]), status: "busy" },
     worker("evil\x1b[2J", 8, []),
   ];
   const choice = { workers, needs: { storage: "vast" }, ours: ["vast"], mayWait: true };
   const lines = choiceLines(choice);
   assert.match(lines[0]!.name, /^good {2,}h {2}available {2,}G, 8 MiB {2}shares vast$/);
-  assert.match(lines[1]!.name, /^busy {2,}h {2}busy, 2 jobs wait {2}G/);
+  assert.match(lines[1]!.name, /^busy {2,}h {2}busy {2,}G/);
   assert.ok(!lines[2]!.name.includes("\x1b"));
   assert.deepEqual(lines.map(({ disabled }) => disabled), [false, false, '(no storage "vast")']);
   const twins = ["12345678-aa", "12345678-ab"].map((id) => worker(id, 8));
