@@ -13,6 +13,8 @@ import { backendOrder, ownerOf } from "./plan.ts";
 const USUAL_WAIT_S = 86_400;
 /** As many backends as a job may name. */
 const MAX_BACKENDS = 64;
+/** As long as the name of an owner may be. */
+const MAX_OWNER = 256;
 
 /** A package, and what is wanted for it. */
 export interface WishInput {
@@ -74,7 +76,8 @@ export async function footprint(input: WishInput): Promise<Footprint> {
       },
     );
   }
-  return { bytes, liesIn, copiesTo: copies, owner: input.userSubdir ?? await ownerOf(storage, packagePath) };
+  const whose = input.userSubdir ?? await ownerOf(storage, packagePath) ?? "";
+  return { bytes, liesIn, copiesTo: copies, owner: whose.slice(0, MAX_OWNER) || undefined };
 }
 
 /** A job for the server's queue, of a package with this footprint. */

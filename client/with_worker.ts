@@ -24,6 +24,9 @@ import { type Footprint, queuedJob, type WishInput } from "./wish.ts";
 
 const NO_SECRET = "no room secret is set: the signaling server is trusted to lead to the worker itself";
 
+/** As many workers as a job may avoid. */
+const MAX_AVOIDED = 256;
+
 /** Ends the native library's threads, once it was loaded. */
 let endLibrary = (): void => {};
 
@@ -176,7 +179,7 @@ async function findByQueue(
       }
       screen.show({ event: "warning", text: `${errorText(error)}; asking for another worker` });
       // Was it the server that could not be reached, the worker is as good as before.
-      if (signaling.isConnected) job = { ...job, avoid: [...job.avoid, turn.worker] };
+      if (signaling.isConnected) job = { ...job, avoid: [...job.avoid, turn.worker].slice(-MAX_AVOIDED) };
     }
   }
 }
