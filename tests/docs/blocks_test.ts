@@ -7,6 +7,7 @@ import { createProgram, runProgram } from "../../config/program.ts";
 import {
   jobAnswerSchema,
   jobReportSchema,
+  jobStateSchema,
   jobSubmitSchema,
   jobWithdrawSchema,
 } from "../../protocol/queue.ts";
@@ -166,6 +167,22 @@ Deno.test("every JSON in the documentation is JSON, and a message its schema's",
     if (type !== undefined) assert.ok(isMessage, placeOf(block));
     if (event !== undefined) assert.ok(errorSchema.safeParse(value).success, placeOf(block));
   }
+});
+
+Deno.test("the drawing of a queued job's states has those of the messages, and all its lines lead somewhere", async () => {
+  const states = new Set<string>();
+  for (const { text, ...block } of await blocksIn("mermaid")) {
+    const [heading, ...lines] = text.trim().split("\n");
+    assert.equal(heading, "stateDiagram-v2");
+    for (const line of lines) {
+      const [, from, to] = /^ +(\w+|\[\*\]) --> (\w+|\[\*\])(?:: .+)?$/.exec(line) ?? [];
+      assert.ok(from !== undefined && to !== undefined, `${block.page}: ${line}`);
+      for (const state of [from, to]) if (state !== "[*]") states.add(state);
+    }
+  }
+  // The client is told `queued` for it.
+  states.delete("offered");
+  assert.deepEqual(states, new Set(jobStateSchema.shape.state.options));
 });
 
 /** What is wrong with each command line, null for nothing, as the real programs see it. */
