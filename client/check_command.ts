@@ -16,7 +16,7 @@ import { askWorker, findingsHere } from "./preflight/ask_worker.ts";
 import type { PackageToCheck } from "./preflight/check.ts";
 import { type Finding, findingLine } from "./preflight/finding.ts";
 import type { Questions } from "./preflight/questions.ts";
-import { jsonScreen, type Screen, textScreen } from "./screen.ts";
+import { type Screen, screenFor } from "./screen.ts";
 import { withWorker } from "./with_worker.ts";
 
 interface CheckFlags extends CommonFlags {
@@ -47,10 +47,11 @@ async function check(path: string, flags: CheckFlags): Promise<void> {
   await configureLog(flags);
   const config = loadConfig(flags);
   const given: PackageToCheck = { ...await locatePackage(path), kind: kindOf(flags.kind) };
-  const screen = flags.json ? jsonScreen() : textScreen();
+  const screen = screenFor(flags);
   let isGood = true;
   const show = (findings: readonly Finding[]): void => {
     for (const finding of findings) {
+      if (flags.quiet && finding.level === "ok") continue;
       console.log(flags.json ? JSON.stringify({ event: "finding", ...finding }) : findingLine(finding));
       if (finding.level === "failure") isGood = false;
     }

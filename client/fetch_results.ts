@@ -1,5 +1,6 @@
 /** Brings what a job has made to a folder: every file verified, none overwritten, and gone on with after Ctrl-C. */
 import { basename, dirname, join } from "node:path";
+import type { ErrorCode } from "../config/error_code.ts";
 import type { Config } from "../config/load.ts";
 import { sizeText } from "../config/progress.ts";
 import { UserError } from "../config/user_error.ts";
@@ -65,6 +66,7 @@ export async function fetchResults(files: readonly FoundFile[], options: FetchOp
 
 /** Another file has a name already. */
 class TakenError extends UserError {
+  static override readonly code: ErrorCode = "FILE_EXISTS";
   constructor(taken: readonly { target: string }[]) {
     const names = taken.slice(0, MAX_NAMED).map(({ target }) => target).join(", ");
     const more = taken.length > MAX_NAMED ? ` and ${taken.length - MAX_NAMED} more` : "";

@@ -80,7 +80,8 @@ function unlessDetached(error: unknown): undefined {
 }
 
 async function showLog(id: string, flags: LogFlags): Promise<void> {
-  const { record, room, config, screen } = await prepareForJob(id, flags);
+  const { record, room, config } = await prepareForJob(id, flags);
+  const screen = screenFor(flags, "log");
   await interruptible(screen, "the job goes on", async (signal) => {
     await withWorker(room, config, screen, signal, async ({ pipe }) => {
       const conversation = new Conversation(pipe);

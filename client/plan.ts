@@ -56,6 +56,8 @@ export async function planSubmission(input: PlanInput): Promise<Attempt[]> {
   if (transfer === "auto") return attempts;
   const method = METHODS[transfer];
   const wanted = attempts.filter((each) => each.method === method);
+  // What would speak for the data channel need not hold where it is asked for.
+  if (transfer === "rtc") return wanted.map((each) => ({ ...each, why: "asked for" }));
   if (wanted.length > 0) return wanted.map((each) => ({ ...each, why: `asked for; ${each.why}` }));
   const here = input.storage.listBackends().join(", ") || "none";
   const theirs = input.workerBackends?.join(", ") || "none";

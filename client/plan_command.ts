@@ -33,7 +33,7 @@ Examples:
   Labels and configurations instead of a package:
     sleap-rtc-client plan labels.pkg.slp centroid.yaml --room-id 1a2b3c4d --token 5e6f70 --json
 
-No worker is asked, and nothing is sent or copied. Exit code 1 when no worker could take the job.`;
+No worker is asked, and nothing is sent or copied. Exit code 3 when no worker could take the job.`;
 
 /** Adds `plan`. */
 export function addPlanCommand(program: Command): void {

@@ -158,7 +158,9 @@ function fetch(id: string, flags: FetchFlags): Promise<void> {
     const there = files.length - fetched.length;
     if (flags.json) console.log(JSON.stringify({ event: "fetched", into, files: fetched, there }));
     else {console.log(
-        `${fetched.length} files fetched to ${into}${there > 0 ? `, ${there} were there already` : ""}`,
+        `${fetched.length} ${fetched.length === 1 ? "file" : "files"} fetched to ${into}${
+          there > 0 ? `, ${there} were there already` : ""
+        }`,
       );}
   });
 }

@@ -17,17 +17,20 @@ export interface ScreenFlags {
   quiet?: boolean;
 }
 
-/** The screen that the flags ask for. */
-export function screenFor({ json = false, quiet = false }: ScreenFlags): Screen {
+/** The screen that the flags ask for; `result`: the events for which the command is run, shown with `--quiet` too. */
+export function screenFor(
+  { json = false, quiet = false }: ScreenFlags,
+  result: ClientEvent["event"] = "summary",
+): Screen {
   const screen = json ? jsonScreen() : quiet ? new LineScreen() : textScreen();
-  return quiet ? quietScreen(screen) : screen;
+  return quiet ? quietScreen(screen, result) : screen;
 }
 
-/** Lets warnings and the end pass; errors are no events. */
-function quietScreen(screen: Screen): Screen {
+/** Lets warnings and the result pass; errors are no events. */
+function quietScreen(screen: Screen, result: ClientEvent["event"]): Screen {
   return {
     show: (event) => {
-      if (event.event === "warning" || event.event === "summary") screen.show(event);
+      if (event.event === "warning" || event.event === result) screen.show(event);
     },
     // Where nobody can be asked, nobody is.
     ...(screen.ask && { ask: (question: string | undefined): void => screen.ask?.(question) }),

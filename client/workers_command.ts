@@ -57,8 +57,8 @@ async function showWorkers(flags: WorkersFlags): Promise<void> {
   const { signaling } = await enterRoom(config, flags, AbortSignal.timeout(config.connectionTimeout * 2000));
   const list = async (): Promise<ListedWorker[]> => listed(await listWorkers(signaling), flags, config);
   try {
-    if (flags.watch) await watch(signaling, list, flags.json ?? false);
-    else print(await list(), flags.json ?? false);
+    if (flags.watch) await watch(signaling, list, flags);
+    else print(await list(), flags);
   } finally {
     signaling.close();
     await deletePeer(config.signalingHttp, signaling.peerId);
@@ -79,9 +79,20 @@ export function listed(
   });
 }
 
-function print(workers: readonly ListedWorker[], json: boolean): void {
-  if (json) { for (const worker of workers) console.log(JSON.stringify(worker)); }
-  else console.log(workers.length > 0 ? table([HEADING, ...workers.map(row)]) : "no worker is in the room");
+function print(workers: readonly ListedWorker[], flags: WorkersFlags): void {
+  if (flags.json) { for (const worker of workers) console.log(JSON.stringify(worker)); }
+  else console.log(workers.length > 0 ? table([HEADING, ...workers.map(row)]) : nobodyText(flags));
+}
+
+/** That there is no worker, or none that has what is asked for. */
+export function nobodyText(
+  { storage, minGpuMemory }: Pick<WorkersFlags, "storage" | "minGpuMemory">,
+): string {
+  const asked = [
+    ...(storage === undefined ? [] : [`storage "${storage}"`]),
+    ...(minGpuMemory === undefined ? [] : [`${minGpuMemory} MiB of GPU memory`]),
+  ];
+  return `no worker ${asked.length === 0 ? "" : `with ${asked.join(" and ")} `}is in the room`;
 }
 
 function row(worker: ListedWorker): string[] {
@@ -100,8 +111,9 @@ function backendsText({ backends, shared }: ListedWorker): string {
 async function watch(
   signaling: Pick<SignalingClient, "closed">,
   list: () => Promise<ListedWorker[]>,
-  json: boolean,
+  flags: WorkersFlags,
 ): Promise<void> {
+  const { json } = flags;
   const over = new AbortController();
   const release = onStopSignal(() => over.abort());
   // A room that has ended is told; a server that is away comes back.
@@ -121,8 +133,8 @@ async function watch(
       const now = new Map(workers.map((worker) => [worker.peerId, worker]));
       if (redraws) {
         console.log(`${CLEAR}${new Date().toLocaleTimeString()}, Ctrl-C ends\n`);
-        print(workers, false);
-      } else if (known === undefined) print(workers, json);
+        print(workers, flags);
+      } else if (known === undefined) print(workers, flags);
       else {for (const change of changes(known, now)) {
           console.log(json ? JSON.stringify(change) : changeText(change));
         }}

@@ -12,6 +12,8 @@ const USUAL_COLUMNS = 80;
 export interface ReportOptions {
   /** One JSON object a line. */
   json?: boolean | undefined;
+  /** Leaves out what is as it should be. */
+  quiet?: boolean | undefined;
 }
 
 /** How often each was found. */
@@ -21,14 +23,15 @@ type Tally = Readonly<Record<Status, number>>;
  * Runs the checks and shows what they find, on stdout. Throws {@link ExitCode}: 1 when something is a failure, 130
  * after Ctrl-C, which lets the checks clean up.
  */
-export async function reportChecks(checks: readonly Check[], { json }: ReportOptions): Promise<void> {
+export async function reportChecks(checks: readonly Check[], { json, quiet }: ReportOptions): Promise<void> {
   const stop = new AbortController();
   const release = onStopSignal(() => stop.signal.aborted ? Deno.exit(INTERRUPTED) : stop.abort());
   const began = performance.now();
   const tally: Record<Status, number> = { ok: 0, warning: 0, failure: 0 };
-  const line = Deno.stderr.isTerminal() && !json ? new RunningLine() : undefined;
+  const line = Deno.stderr.isTerminal() && !json && !quiet ? new RunningLine() : undefined;
   for await (const finding of runChecks(checks, stop.signal, (names) => line?.show(names))) {
     tally[finding.status]++;
+    if (quiet && finding.status === "ok") continue;
     line?.hide();
     console.log(json ? JSON.stringify({ event: "finding", ...finding }) : findingLine(finding));
     line?.draw();

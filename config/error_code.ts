@@ -32,14 +32,21 @@ const FAILED = {
     "The worker ran the job, and a run failed or nothing came of it",
     "read the job's log: sleap-rtc-client logs JOB",
   ],
+  PREFLIGHT_FAILED: [
+    "The look into the package found what would keep the job from running; nothing was sent",
+    "see all that was found: sleap-rtc-client check PACKAGE; --no-preflight sends it all the same",
+  ],
   JOB_STOPPED: [
     "The job was cancelled, ran out of its time, or ended with its worker",
     "what it made until then comes with: sleap-rtc-client attach JOB",
   ],
-  JOB_RUNNING: ["A job of this id runs already", "follow it: sleap-rtc-client attach JOB"],
   NO_RESULTS: [
     "The job has made nothing, or its worker keeps the results no longer",
     "see what is known of it: sleap-rtc-client jobs",
+  ],
+  JOB_RUNNING: [
+    "The job still runs: it is not begun anew, and has no results yet",
+    "follow it: sleap-rtc-client attach JOB",
   ],
   JOB_ENDED: [
     "The queue was given a job again that has ended; it does not run a second time",

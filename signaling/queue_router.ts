@@ -146,7 +146,7 @@ export class QueueRouter {
   refuseLate(job: Job): void {
     const { queued, job: { wait_s } } = job.record;
     if (this.#settings.clock.now() < queued + wait_s * 1000) return;
-    const why = wait_s === 0 ? "it does not wait" : `it waited for ${wait_s} s`;
+    const why = wait_s === 0 ? "the job does not wait" : `the job waited for ${wait_s} s`;
     this.#jobs.drop(job, "QUEUE_TIMEOUT", `${this.#jobs.voice.busyReason(job)}, and ${why}`);
   }
 }

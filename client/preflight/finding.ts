@@ -1,4 +1,5 @@
 /** What a look into a package finds, and how it is told. */
+import type { ErrorCode } from "../../config/error_code.ts";
 import { UserError } from "../../config/user_error.ts";
 import { printable } from "../../protocol/printable.ts";
 
@@ -33,6 +34,8 @@ export function findingLine(finding: Finding): string {
 
 /** A package that cannot succeed; nothing was sent. */
 export class PackageFaultsError extends UserError {
+  static override readonly code: ErrorCode = "PREFLIGHT_FAILED";
+
   /** `failures`: at least one. */
   constructor(failures: readonly Finding[]) {
     super(["the package cannot succeed, and was not sent:", ...failures.map(findingLine)].join("\n"), {

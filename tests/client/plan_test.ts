@@ -90,6 +90,21 @@ Deno.test("plan: a way that is asked for is the only one, and one that cannot be
     );
   }));
 
+Deno.test("plan: the data channel that is asked for is not said to be without alternative", () =>
+  withPlan(async (_plan, dir) => {
+    const [attempt] = await planSubmission({
+      packagePath: join(dir, "a/u/pkg.zip"),
+      isFolder: false,
+      storage: new StorageConfig([{ name: "a", basePath: join(dir, "a") }]),
+      legacyRoot: undefined,
+      workerBackends: ["a"],
+      preferredBackend: undefined,
+      userSubdir: undefined,
+      transfer: "rtc",
+    });
+    assert.deepEqual(attempt, { method: "rtc", why: "asked for" });
+  }));
+
 Deno.test("plan: copies go to the folder of the user whose package it is, unless another is named", () =>
   withPlan(async (_plan, dir) => {
     const storage = new StorageConfig(["a", "b"].map((name) => ({ name, basePath: join(dir, name) })));

@@ -55,7 +55,9 @@ export type Words = readonly string[];
 /** The commands of a shell block: one for each line, those of a pipe or behind `&&` on their own. */
 export function commandsOf(text: string): Words[] {
   const commands: Words[] = [];
-  for (const line of text.replaceAll("\\\n", " ").split("\n")) {
+  // What `eval` runs is told by the command inside.
+  const lines = text.replaceAll("\\\n", " ").replaceAll(/^eval "\$\((.*)\)"$/gm, "$1");
+  for (const line of lines.split("\n")) {
     let words: string[] = [];
     const close = (): void => {
       const program = words.findIndex((word) => !/^\w+=/.test(word));

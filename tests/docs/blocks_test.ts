@@ -129,6 +129,9 @@ Deno.test("a command that the programs do not understand would be found", async 
 });
 
 Deno.test("a shell block is read as its commands", () => {
+  assert.deepEqual(commandsOf('eval "$(sleap-rtc-client jobs --json)"\n'), [
+    ["sleap-rtc-client", "jobs", "--json"],
+  ]);
   const text =
     "# a comment\nA=1 deno task x -- \"a b\" \\\n  'c'  # why\nsudo -E sleap-rtc-worker --x && cat < f > g | sort\n";
   const words = [

@@ -76,6 +76,12 @@ Deno.test("a client killed during the job comes back, sees the rest of the log, 
     const numbers = epochs(all).map((each) => each.split("/")[0]);
     assert.deepEqual(numbers, ["1", "2", "3", "4", "5", "6", "7", "8"]);
     assert.ok(epochs(attached).length <= epochs(all).length);
+    const quietly = (await run(test, "logs", job, "--quiet")).events;
+    assert.deepEqual(
+      quietly,
+      all.events.filter(({ event }) => event === "log"),
+      "what was asked for is shown",
+    );
     // The results are here: the worker keeps them no longer.
     const again = await run(test, "attach", job);
     assert.equal(again.code, 0, again.stderr);

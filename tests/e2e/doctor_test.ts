@@ -93,6 +93,18 @@ Deno.test("doctor: a room secret that others can read is a warning", () =>
     }
   }));
 
+Deno.test("doctor: --quiet leaves out what is as it should be", () =>
+  withTempDir(async (dir) => {
+    const config = join(dir, "c.toml");
+    await Deno.writeTextFile(config, "");
+    const command = [...fromSource("client/main.ts"), "doctor", "--config", config, "--quiet"];
+    const process = new LabProcess(command, { env: NOWHERE, cwd: dir });
+    assert.equal(await process.exited(), 1, process.output);
+    assert.match(process.output, /^FAIL /m);
+    assert.match(process.output, /^the setup does not work: /m);
+    assert.doesNotMatch(process.output, /^ok /m);
+  }));
+
 Deno.test("doctor: permissions that are not held are named", () =>
   withTempDir(async (dir) => {
     const config = join(dir, "c.toml");

@@ -40,6 +40,7 @@ Deno.test("check says of a package what would keep it from running, and its exit
     assert.match(said, /^ok {4}pkg\/train-script\.sh: 1 run: minimal_instance\.centroid$/m);
     assert.match(said, new RegExp(`^ok {4}pkg/${NAME}: 1 labelled frame, 1 video, images inside$`, "m"));
     assert.match(said, /^ok {4}storage backend vast: .* free where the package would be copied/m);
+    assert.deepEqual(await check(test, [path, "--quiet"]), [0, ""]);
     const gone = await packageNaming(test, ["/no/such/video.mp4"]);
     await Deno.writeTextFile(join(gone, "train-script.sh"), "sleap-nn train --config-name none.yaml\n");
     const [ill, complaint] = await check(test, [gone, "--json"]);
@@ -69,6 +70,7 @@ Deno.test("a package that cannot succeed is not sent; --no-preflight sends it", 
         stopped.stderr,
         /FAIL {2}minimal_instance\.pkg\.slp: it is damaged, or no HDF5: truncated file/,
       );
+      assert.match(stopped.stderr, /^code: PREFLIGHT_FAILED$/m);
       const isTold = stopped.events.some(({ event }) => event === "method");
       // In place the look goes on beside the job, and may yet be over first.
       assert.ok(!isTold || transfer === "auto", JSON.stringify(stopped.events));

@@ -65,6 +65,7 @@ Deno.test("results that a worker keeps are listed, fetched, verified, and never 
     const refused = await results(test, "fetched", "fetch", job, "--into", into);
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /there are other files already: .*best\.ckpt/);
+    assert.match(refused.stderr, /^code: FILE_EXISTS$/m);
     assert.equal(await Deno.readTextFile(join(into, name)), "mine");
 
     const fetched = await results(test, "fetched", "fetch", job, "--into", into, "--force");
@@ -81,7 +82,7 @@ Deno.test("results that a worker keeps are listed, fetched, verified, and never 
     assert.deepEqual(spoiled.lines.map(({ state }) => state), ["differs", "ok"]);
     const gone = await results(test, "fetched", "fetch", job, "--into", into, "--force");
     assert.equal(gone.code, 1);
-    assert.match(gone.stderr, /the worker keeps these results no longer/);
+    assert.match(gone.stderr, /the worker keeps these results no longer[^]*^code: NO_RESULTS$/m);
     assert.equal(await Deno.readTextFile(join(into, name)), "WEIGHTS\n");
   }));
 
@@ -109,7 +110,8 @@ Deno.test("results on shared storage are copied, those that are there are not, a
     await Deno.writeTextFile(join(test.storage, "alice", name), "other");
     await Deno.remove(join(into, name));
     const spoiled = await results(test, "fetched", "fetch", job, "--into", into);
-    assert.equal(spoiled.code, 1);
+    // Only the worker could have it still, and is not there.
+    assert.equal(spoiled.code, 3, spoiled.stderr);
     await assert.rejects(Deno.stat(join(into, name)), Deno.errors.NotFound);
   }));
 
@@ -162,4 +164,6 @@ Deno.test("a job that was cancelled is listed as cancelled, also after it was co
     await jobs.exited();
     const [listed] = jobs.stdout.map((line): Line => JSON.parse(line));
     assert.equal(listed!["end"], "cancelled");
+    const nothing = await results(test, "file", "list", job);
+    assert.deepEqual([nothing.code, /^code: .*$/m.exec(nothing.stderr)?.[0]], [1, "code: NO_RESULTS"]);
   }));

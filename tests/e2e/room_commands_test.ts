@@ -106,6 +106,11 @@ Deno.test("workers: what they share with this machine, where it is here, and in 
     ]);
     const some = await facts(test, clientConfig(test), ["workers", ...room, "--storage", "elsewhere"]);
     assert.deepEqual(some.lines.map(({ peerId }) => peerId), [far.peerId]);
+    const config = await test.lab.writeConfig(clientConfig(test));
+    const command = [...fromSource("client/main.ts"), "workers", ...room, "--storage", "tape"];
+    const nobody = test.lab.spawn([...command, "--config", config], { env: test.lab.environment });
+    assert.equal(await nobody.exited(), 0, nobody.output);
+    assert.deepEqual(nobody.stdout, ['no worker with storage "tape" is in the room']);
     const watching = await test.lab.client(clientConfig(test), ["workers", ...room, "--watch"]);
     await watching.line(new RegExp(far.peerId));
     await far.process.stop();

@@ -117,7 +117,7 @@ Deno.test("who does not wait is refused when all are busy", () =>
     client.send(submit("job-00001", { wait_s: 0 }));
     const refused = await nextState(client);
     assert.deepEqual([refused["state"], refused["code"]], ["refused", "QUEUE_TIMEOUT"]);
-    assert.equal(refused["reason"], "the one worker that suits is busy, and it does not wait");
+    assert.equal(refused["reason"], "the one worker that suits is busy, and the job does not wait");
   }));
 
 Deno.test("a worker that knows no offers gets the job as it is", () =>
