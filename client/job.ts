@@ -29,7 +29,7 @@ import { type Target, withWorker } from "./with_worker.ts";
 /** A worker is waited for so long, in milliseconds, to end a job that was cancelled. */
 const CANCEL_LIMIT_MS = 5_000;
 /** A look into a package in place waits for the job's begin, but not for longer than this, in milliseconds. */
-const LOOK_WITHIN_MS = 500;
+const LOOK_WITHIN_MS = 3_000;
 const CANNOT_DETACH = "the worker ends a job whose client leaves; --detach is passed over";
 
 function mayGoOn(id: string): string {
