@@ -41,7 +41,9 @@ export class Pty {
   /** `command` is run by a shell; its terminal has the name that the first line says. */
   constructor(command: string, { columns = 80, rows = 24, env = {} }: PtyOptions = {}) {
     this.#emulator = new xterm.Terminal({ cols: columns, rows, scrollback: 10_000, allowProposedApi: true });
-    const shell = `stty cols ${columns} rows ${rows}; tty; exec ${command}`;
+    // Whoever runs the tests may want no colours of theirs.
+    const colors = "NO_COLOR" in env ? "" : "unset NO_COLOR; ";
+    const shell = `${colors}stty cols ${columns} rows ${rows}; tty; exec ${command}`;
     this.#child = new Deno.Command("script", {
       args: ["-qefc", shell, "/dev/null"],
       env: { TERM: "xterm-256color", SHELL: "/bin/sh", ...env },
