@@ -76,34 +76,43 @@ export interface Estimate {
   readonly wait: number;
   readonly move: number;
   readonly total: number;
+  readonly way: Way;
   /** How the package gets there, in words. */
   readonly how: string;
 }
 
+/** How a package gets to a worker, the best way first: it is there, it is copied to shared storage, it is sent. */
+type Way = 0 | 1 | 2;
+
 /** Seconds until a job's first epoch could begin at a worker; undefined when nobody knows when that is free. */
 export function estimate(job: QueuedJob, { facts, wait, rate }: Standing): Estimate | undefined {
   if (wait === undefined) return undefined;
-  const { seconds: move, how } = moving(job, facts, rate ?? DEFAULT_RATE);
-  return { worker: facts, wait, move, total: wait + move, how };
+  const { seconds: move, way, how } = moving(job, facts, rate ?? DEFAULT_RATE);
+  return { worker: facts, wait, move, total: wait + move, way, how };
 }
 
-function moving(job: QueuedJob, { backends }: WorkerFacts, rate: number): { seconds: number; how: string } {
+function moving(
+  job: QueuedJob,
+  { backends }: WorkerFacts,
+  rate: number,
+): { seconds: number; way: Way; how: string } {
   const shared = job.lies_in.find((name) => backends.has(name));
-  if (shared !== undefined) return { seconds: 0, how: `the package lies in "${shared}"` };
+  if (shared !== undefined) return { seconds: 0, way: 0, how: `the package lies in "${shared}"` };
   const copied = job.copies_to.find((name) => backends.has(name));
   const copySeconds = job.bytes / COPY_RATE;
   const sendSeconds = job.bytes / rate;
   if (copied !== undefined && copySeconds <= sendSeconds) {
-    return { seconds: copySeconds, how: `${size(job.bytes)} are copied to "${copied}"` };
+    return { seconds: copySeconds, way: 1, how: `${size(job.bytes)} are copied to "${copied}"` };
   }
-  return { seconds: sendSeconds, how: `${size(job.bytes)} are sent` };
+  return { seconds: sendSeconds, way: 2, how: `${size(job.bytes)} are sent` };
 }
 
-/** The order in which workers are tried: the soonest first, then the GPU that fits, then the id. */
+/** The order in which workers are tried: the soonest first, then the better way, then the GPU that fits, then the id. */
 export function compare(job: QueuedJob, a: Estimate, b: Estimate): number {
   // Whole seconds: what differs by less is equal.
   const sooner = Math.round(a.total) - Math.round(b.total);
   if (sooner !== 0) return sooner;
+  if (a.way !== b.way) return a.way - b.way;
   const memory = a.worker.gpuMemoryMb - b.worker.gpuMemoryMb;
   // A job that says what it needs leaves the larger to others.
   if (memory !== 0) return job.requires.gpu_memory_mb === undefined ? -memory : memory;

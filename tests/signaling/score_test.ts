@@ -138,6 +138,16 @@ Deno.test("the choice is explained in one line", () => {
   );
 });
 
+Deno.test("a small package goes where it lies already, whatever the GPU; sent only where there is no other way", () => {
+  const sent = { facts: worker("w1", { gpuMemoryMb: 81_920 }), wait: 0, rate: undefined };
+  const copied = { facts: worker("w2", { backends: new Set(["scratch"]) }), wait: 0, rate: undefined };
+  const shared = { facts: worker("w3", { backends: new Set(["vast"]) }), wait: 0, rate: undefined };
+  const small = wanted({ bytes: 43_000, lies_in: ["vast"], copies_to: ["scratch"] });
+  const order = [sent, copied, shared].map((each) => estimate(small, each)!)
+    .toSorted((a, b) => compare(small, a, b)).map((each) => each.worker.id);
+  assert.deepEqual(order, ["w3", "w2", "w1"]);
+});
+
 Deno.test("of equals a job gets the smallest GPU that suffices, and the largest when it does not say", () => {
   const gpus = [24_576, 81_920, 49_152].map((gpuMemoryMb, index) => ({
     facts: worker(`w${index}`, { gpuMemoryMb }),
