@@ -5,8 +5,8 @@ import { ROOT } from "./blocks.ts";
 const PAGE = await Deno.readTextFile(join(ROOT, "docs/architecture.md"));
 /** The layers in the order of the page's table, from the top. */
 const LAYERS = [...PAGE.matchAll(/^\| `([a-z]+)\/` +\|/gm)].map(([, folder]) => folder!);
-/** Folders that are no part of the project. */
-const OTHERS = ["dist", "docs", "node_modules"];
+/** Folders that are no part of the architecture: the pages themselves, and what programs make. */
+const OTHERS = ["docs", ...(await Deno.readTextFile(join(ROOT, ".gitignore"))).split(/\/?\n/)];
 /** Of `signaling/`: what belongs to the server, by what the others may import. */
 const FOR_PEERS = [
   "account.ts",
