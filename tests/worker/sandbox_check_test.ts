@@ -161,7 +161,7 @@ Deno.test({
     const toml = '[worker]\nsandbox = "bwrap"\njobs.train.command = ["sh"]\n';
     const { code, stdout, stderr } = await check(() => toml, []);
     assert.equal(code, 0, stdout);
-    const program = /^ {2}run {4}(\/\S*\/sleap-rtc-sandbox-\w+\/job)$/m.exec(stderr)?.[1];
+    const program = /^ {2}run {4}(\/\S*\/sleap-rtc-sandbox-[\w-]+\/job)$/m.exec(stderr)?.[1];
     assert.ok(program, stderr);
     await assert.rejects(Deno.stat(dirname(program)), Deno.errors.NotFound);
     assert.match(stdout, /^ok {4}refused {3}start \/bin\/sh$/m);
