@@ -14,7 +14,7 @@ import { followJob, type JobEnd } from "./follow.ts";
 import { withWorker } from "./with_worker.ts";
 import type { HoldJob } from "./interrupt.ts";
 import { Detached, WorkerLostError } from "./job_error.ts";
-import { type JobRecord, writeRecord } from "./job_records.ts";
+import { type JobRecord, joinFiles, writeRecord } from "./job_records.ts";
 import type { RoomFlags } from "./room.ts";
 import type { Screen, Summary } from "./screen.ts";
 import { summarize } from "./summary.ts";
@@ -122,11 +122,13 @@ export async function attachToJob(
         onPlaced: (name, path) => known.placed.push({ name, path }),
       });
       await remember(known, conversation.seen);
-      const summary = summarize({
+      const summary = await summarize({
         job_id: record.id,
         method: record.method,
         worker: peerId,
         results,
+        files: known.files,
+        config,
         connection,
         end,
         began,
@@ -182,7 +184,7 @@ async function follow(
     rtc: true,
     inbox,
     onStart: () => {},
-    onResults: ({ files }) => record.files.push(...files),
+    onResults: ({ files }) => void (record.files = joinFiles(record.files, files)),
     signal: AbortSignal.any([signal, leave.signal]),
   }).finally(() => hold(undefined));
   return end.type === "retry"

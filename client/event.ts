@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../config/error_code.ts";
 import type { ConnectionFacts } from "./connect.ts";
+import type { StoredAt } from "./stored_at.ts";
 import type { TrainingEvent } from "./training_status.ts";
 
 /** What a submission reports; people, logs and scripts are shown the same facts. */
@@ -18,6 +19,8 @@ export type ClientEvent =
   | { event: "run_ended"; name: string; exit_code: number }
   | { event: "log"; text: string }
   | TrainingEvent
+  /** Results were copied, by name, into an absolute folder; `there` were in it already. */
+  | { event: "fetched"; into: string; files: readonly string[]; there: number }
   | { event: "summary"; summary: Summary };
 
 /** The end of a submission. Times in seconds, sizes in bytes. */
@@ -35,6 +38,11 @@ export interface Summary {
   total_s: number;
   /** Absolute folder that holds the results; null when there are none. */
   results: string | null;
+  /** Where that is on shared storage; null when it lies in no backend of this machine. */
+  results_storage: StoredAt | null;
+  /** Number of files that the job has made, and their sizes together; null where the worker did not tell. */
+  results_files: number | null;
+  results_bytes: number | null;
   error: string | null;
   /** Which kind of error it is. */
   code: ErrorCode | null;

@@ -37,6 +37,8 @@ function textOf(event: Exclude<ClientEvent, { event: "progress" | "log" }>): str
     case "training":
       // Each epoch once, unless the trainer has printed it itself.
       return event.epoch_done && !event.printed ? trainingText(event) : undefined;
+    case "fetched":
+      return fetchedText(event);
     case "summary":
       return summaryText(event.summary);
   }
@@ -62,6 +64,23 @@ function summaryText(summary: Summary): string {
     ...(start === null ? [] : [`job started after ${start.toFixed(1)} s`]),
     `${summary.total_s.toFixed(1)} s in all`,
   ].join(", ");
-  const results = summary.results === null ? "" : `\nresults: ${summary.results}`;
-  return `${summary.ok ? "done" : `failed: ${summary.error}`} (${facts})${results}`;
+  return `${summary.ok ? "done" : `failed: ${summary.error}`} (${facts})${resultsText(summary)}`;
+}
+
+/** Lines of their own; the path ends its line, as it is to be copied. */
+function resultsText(summary: Summary): string {
+  const { results, results_storage: stored, results_files: files, results_bytes: bytes } = summary;
+  if (results === null) return "";
+  const made = files === null || bytes === null ? "" : ` (${filesText(files)}, ${sizeText(bytes)})`;
+  return `\nresults${made}: ${results}${stored ? `\non storage ${stored.backend}: ${stored.path}` : ""}`;
+}
+
+/** `2 files fetched to /home/alice/models, 1 was there already`. */
+export function fetchedText({ into, files, there }: Extract<ClientEvent, { event: "fetched" }>): string {
+  const known = there > 0 ? `, ${there} ${there === 1 ? "was" : "were"} there already` : "";
+  return `${filesText(files.length)} fetched to ${into}${known}`;
+}
+
+function filesText(count: number): string {
+  return `${count} ${count === 1 ? "file" : "files"}`;
 }

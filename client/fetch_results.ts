@@ -49,7 +49,7 @@ export async function fetchResults(files: readonly FoundFile[], options: FetchOp
   const wanted = await notYetThere(files, into, signal);
   if (wanted.length === 0) return [];
   const taken = wanted.filter(({ target }) => exists(target));
-  if (taken.length > 0 && !force) throw new TakenError(taken);
+  if (taken.length > 0 && !force) throw new TakenError(taken, record.id);
   const staging = join(into, `.sleap-rtc-fetch-${record.id.replaceAll(/[^\w-]/g, "_")}`);
   await Deno.mkdir(staging, { recursive: true, mode: 0o700 });
   const staged = join(staging, `${RESULTS_PREFIX}1`);
@@ -57,7 +57,7 @@ export async function fetchResults(files: readonly FoundFile[], options: FetchOp
   await bring(wanted, { staging, staged }, options);
   for (const { name, target } of wanted) {
     const folder = await makeFolderInside(into, dirname(name) === "." ? "" : dirname(name));
-    await putInPlace(join(staged, name), join(folder, basename(target)), force);
+    await putInPlace(join(staged, name), join(folder, basename(target)), options);
     await flushFolder(folder);
   }
   await removeAll(staging);
@@ -67,11 +67,12 @@ export async function fetchResults(files: readonly FoundFile[], options: FetchOp
 /** Another file has a name already. */
 class TakenError extends UserError {
   static override readonly code: ErrorCode = "FILE_EXISTS";
-  constructor(taken: readonly { target: string }[]) {
+  constructor(taken: readonly { target: string }[], id: string) {
     const names = taken.slice(0, MAX_NAMED).map(({ target }) => target).join(", ");
     const more = taken.length > MAX_NAMED ? ` and ${taken.length - MAX_NAMED} more` : "";
     super(`there are other files already: ${names}${more}`, {
-      hint: "give --into another folder, or --force to overwrite them",
+      hint:
+        `give another folder, or --force to overwrite them: sleap-rtc-client results fetch ${id} --into FOLDER`,
     });
   }
 }
@@ -107,7 +108,7 @@ async function requireRoom(wanted: readonly Wanted[], staged: string, into: stri
   if (bytes <= free) return;
   throw new UserError(`the results need ${sizeText(bytes)}, and ${into} has ${sizeText(free)} left`, {
     code: "NO_SPACE",
-    hint: "make space there, or give --into a folder of another disk",
+    hint: "make space there, or give a folder of another disk",
   });
 }
 
@@ -197,14 +198,16 @@ async function verify(path: string, file: Wanted, signal: AbortSignal): Promise<
 }
 
 /** A name that was free a moment ago may have been taken. */
-async function putInPlace(from: string, to: string, force: boolean): Promise<void> {
+async function putInPlace(from: string, to: string, { force, record }: FetchOptions): Promise<void> {
   if (force) return await Deno.rename(from, to);
   try {
     await Deno.link(from, to);
     return await Deno.remove(from);
   } catch (error) {
     // Some storage has no second names.
-    if (error instanceof Deno.errors.AlreadyExists || exists(to)) throw new TakenError([{ target: to }]);
+    if (error instanceof Deno.errors.AlreadyExists || exists(to)) {
+      throw new TakenError([{ target: to }], record.id);
+    }
   }
   await Deno.rename(from, to);
 }

@@ -33,6 +33,13 @@ export function withRoomOptions(command: Command): Command {
     .option("--json", "one JSON object a line on stdout");
 }
 
+/** Adds the flags of `FetchAtEndFlags`. */
+export function withFetchOptions(command: Command): Command {
+  return command
+    .option("--fetch <folder>", "copy the results there when the job has succeeded, each verified")
+    .option("--force", "with --fetch: overwrite files there that are others");
+}
+
 /** Throws {@link ConfigError} unless the flags name a room. */
 export function checkRoom(flags: RoomFlags): void {
   const room = flags.roomId !== undefined || flags.token !== undefined;

@@ -45,9 +45,15 @@ export interface Arrived {
   folders: readonly string[];
 }
 
+/** How much a job has made, as its worker counts at the end. */
+export interface Counts {
+  files: number;
+  bytes: number;
+}
+
 /** How a job ended. `retry` asks for the next method: the worker could not read the package, and nothing ran. */
 export type JobEnd =
-  | { type: "complete"; arrived: Arrived }
+  | { type: "complete"; arrived: Arrived; counts?: Counts | undefined }
   | { type: "failed"; text: string; arrived: Arrived }
   | { type: "retry"; reason: string };
 
@@ -181,7 +187,7 @@ class Follower {
         return undefined;
       }
       case "JOB_COMPLETE":
-        return this.#isOther(incoming.id) ? undefined : this.#complete();
+        return this.#isOther(incoming.id) ? undefined : this.#complete(countsOf(incoming));
       case "JOB_FAILED":
         return this.#isOther(incoming.id) ? undefined : this.#jobFailed(incoming.text);
       case "INFERENCE_ERROR":
@@ -221,10 +227,10 @@ class Follower {
     return id !== undefined && id !== "None" && id !== "" && id !== this.#options.jobId;
   }
 
-  #complete(): JobEnd {
+  #complete(counts?: Counts): JobEnd {
     // A Python worker says "complete" after failed runs, too.
     if (this.#failedRuns.length > 0) return this.#failed(`runs failed: ${this.#failedRuns.join(", ")}`);
-    return { type: "complete", arrived: this.#arrived };
+    return { type: "complete", arrived: this.#arrived, counts };
   }
 
   #failed(text: string): JobEnd {
@@ -297,4 +303,9 @@ class Follower {
     // In the chunk flow of a Python worker this is the end; ours says how it went.
     return this.#options.rtc && !this.#options.isOurs ? this.#complete() : undefined;
   }
+}
+
+function countsOf({ fileCount, totalMb }: { fileCount?: number; totalMb?: number }): Counts | undefined {
+  if (fileCount === undefined || totalMb === undefined) return undefined;
+  return { files: fileCount, bytes: Math.round(totalMb * 1e6) };
 }

@@ -124,14 +124,15 @@ class ClientJob {
   private readonly inbox: string;
   private readonly began: number;
   private readonly log: JobLog;
+  private readonly config: Config;
   private readonly signal: AbortSignal;
   private readonly hold: HoldJob;
 
   constructor(undertaking: Undertaking, private readonly connection: Connection) {
-    const { request, storage, inbox, began, log, screen, signal, hold } = undertaking;
+    const { request, config, storage, inbox, began, log, screen, signal, hold } = undertaking;
     [this.request, this.resolver, this.screen] = [request, new StorageResolver(storage), screen];
     [this.inbox, this.began, this.log] = [inbox, began, log];
-    [this.signal, this.hold] = [signal, hold];
+    [this.config, this.signal, this.hold] = [config, signal, hold];
     this.#conversation = new Conversation(connection.pipe);
   }
 
@@ -310,11 +311,13 @@ class ClientJob {
     const onPlaced = (name: string, path: string): void => void placed.push({ name, path });
     const results = await bringHome(started, end, { inbox, outputDir, screen, signal, onPlaced });
     await this.log.place(placed);
-    return summarize({
+    return await summarize({
       job_id: this.#jobId,
       method: attempt.method,
       worker,
       results,
+      files: this.#comesBack ? this.log.files : [],
+      config: this.config,
       connection: this.connection,
       end,
       began: this.began,

@@ -7,10 +7,12 @@ import { ExitCode } from "../config/program.ts";
 import { type JobFacts, jobsSchema } from "../protocol/jobs.ts";
 import { askForJob, attachToJob, awaitFacts, NOTHING_AGAIN, roomOf, UnknownJobError } from "./attach.ts";
 import { Conversation, type Incoming } from "./conversation.ts";
-import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
+import { checkFetch, fetchAtEnd, type FetchAtEndFlags } from "./fetch_job.ts";
+import { type CommonFlags, interruptible, withFetchOptions, withRoomOptions } from "./flags.ts";
 import { showMessage } from "./follow.ts";
 import { Detached, WorkerLostError } from "./job_error.ts";
-import { type JobRecord, listRecords, readRecord } from "./job_records.ts";
+import { type JobRecord, listRecords } from "./job_records.ts";
+import { prepareForJob } from "./prepare_job.ts";
 import { withInbox } from "./results.ts";
 import { type Screen, screenFor, table } from "./screen.ts";
 import { say } from "./talk.ts";
@@ -29,30 +31,12 @@ interface LogFlags extends CommonFlags {
   follow?: boolean;
 }
 
-interface AttachFlags extends CommonFlags {
+interface AttachFlags extends CommonFlags, FetchAtEndFlags {
   outputDir?: string;
 }
 
-/** What a command about one job begins with. */
-export interface Prepared {
-  record: JobRecord;
-  room: ReturnType<typeof roomOf>;
-  config: Config;
-  screen: Screen;
-}
-
-/** Room, settings and screen of a command about one job. */
-export async function prepareForJob(id: string, flags: CommonFlags): Promise<Prepared> {
-  if (flags.sessionString !== undefined || flags.roomId !== undefined || flags.token !== undefined) {
-    checkRoom(flags);
-  }
-  await configureLog(flags);
-  const config = loadConfig(flags);
-  const record = await readRecord(id);
-  return { record, room: roomOf(record, flags), config, screen: screenFor(flags) };
-}
-
 async function attach(id: string, flags: AttachFlags): Promise<void> {
+  await checkFetch(flags);
   const { record, room, config, screen } = await prepareForJob(id, flags);
   const outputDir = flags.outputDir ?? record.output_dir;
   await Deno.mkdir(outputDir, { recursive: true });
@@ -65,9 +49,13 @@ async function attach(id: string, flags: AttachFlags): Promise<void> {
         const home = { ...record, output_dir: await Deno.realPath(outputDir) };
         const summary = await attachToJob(home, room, config, { inbox, screen, signal, hold })
           .then(({ summary }) => summary, unlessDetached);
-        screen.close();
-        if (!summary) return;
-        screen.show({ event: "summary", summary });
+        if (!summary) return screen.close();
+        try {
+          if (summary.ok) await fetchAtEnd(id, flags, { config, screen }, signal);
+        } finally {
+          screen.close();
+          screen.show({ event: "summary", summary });
+        }
         if (summary.code) throw new ExitCode(exitCodeOf(summary.code));
       }),
   );
@@ -220,14 +208,12 @@ export function addJobCommands(program: Command): void {
       .description(description).addHelpText("after", `\nExamples:\n  sleap-rtc-client ${example}`);
   withRoomOptions(program.command("jobs").description("List the jobs that this machine has submitted."))
     .addHelpText("after", "\nExamples:\n  sleap-rtc-client jobs --json").action(listJobs);
-  withJob(
+  const comeBack = withJob(
     "attach",
     "Come back to a job: follow it to its end, and bring its results home.",
     "attach job_1a2b3c4d",
-  )
-    .option("--output-dir <folder>", "where results go (default: where `train` was to put them)").action(
-      attach,
-    );
+  ).option("--output-dir <folder>", "where results go (default: where `train` was to put them)");
+  withFetchOptions(comeBack).action(attach);
   withJob("logs", "Show what a job has printed.", "logs --follow job_1a2b3c4d")
     .option("-f, --follow", "go on until the job ends").action(showLog);
   withJob("stop", "End a job early, and keep what it has trained.", "stop job_1a2b3c4d")

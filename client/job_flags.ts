@@ -4,7 +4,8 @@ import type { Config } from "../config/load.ts";
 import { MAX_WAIT, type Transfer, TRANSFERS } from "../config/schema.ts";
 import { ConfigError } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
-import type { CommonFlags } from "./flags.ts";
+import type { FetchAtEndFlags } from "./fetch_job.ts";
+import { type CommonFlags, withFetchOptions } from "./flags.ts";
 import type { ChoiceFlags } from "./room.ts";
 
 const SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400, w: 7 * 86_400 };
@@ -13,7 +14,7 @@ const MAX_LABELS = 16;
 const MAX_LABEL_CHARS = 64;
 
 /** Flags of {@link withJobOptions}. */
-export interface JobFlags extends CommonFlags, ChoiceFlags {
+export interface JobFlags extends CommonFlags, ChoiceFlags, FetchAtEndFlags {
   sharedStorageRoot?: string;
   storageBackend?: string;
   userSubdir?: string;
@@ -33,8 +34,9 @@ export type Wishes = Pick<ChoiceFlags, "requiredStorage" | "label" | "wait"> & {
 
 /** Adds {@link JobFlags}. */
 export function withJobOptions(command: Command): Command {
-  return withWishOptions(command)
-    .option("--output-dir <folder>", "where results go (default: the folder that holds the package)")
+  const wishes = withWishOptions(command)
+    .option("--output-dir <folder>", "where results go (default: the folder that holds the package)");
+  return withFetchOptions(wishes)
     .option("--detach", "leave when the job has begun; `attach` comes back to it")
     .option("--no-preflight", "do not look into the package first, see `check`")
     .option(

@@ -2,7 +2,7 @@ import { errorText } from "../config/user_error.ts";
 import type { JobEndState, ResultFile } from "../protocol/jobs.ts";
 import type { Conversation } from "./conversation.ts";
 import type { JobPlaces } from "./bring_home.ts";
-import { forgetOldRecords, type JobRecord, writeRecord } from "./job_records.ts";
+import { forgetOldRecords, type JobRecord, joinFiles, writeRecord } from "./job_records.ts";
 import type { Target } from "./with_worker.ts";
 import type { Attempt } from "./plan.ts";
 import type { Screen } from "./screen.ts";
@@ -28,6 +28,11 @@ export class JobLog {
   /** The job that was begun last; undefined when none was, or it has ended. */
   get record(): JobRecord | undefined {
     return this.#record?.end === null ? this.#record : undefined;
+  }
+
+  /** What the job that was begun last has made, as far as its worker has told. */
+  get files(): readonly ResultFile[] {
+    return this.#record?.files ?? [];
   }
 
   /** A job was begun, and can be come back to. */
@@ -67,7 +72,7 @@ export class JobLog {
 
   /** The job has made these, among others. */
   made(files: readonly ResultFile[]): void {
-    void this.#write({ files: [...this.#record?.files ?? [], ...files] });
+    void this.#write({ files: joinFiles(this.files, files) });
   }
 
   /** They have come home. */

@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { ConfigError } from "../config/user_error.ts";
-import { JOB_ENDS, resultFileSchema } from "../protocol/jobs.ts";
+import { JOB_ENDS, type ResultFile, resultFileSchema } from "../protocol/jobs.ts";
 import { parseJson } from "../protocol/parse_json.ts";
 
 /** Names another folder for the records. */
@@ -42,6 +42,11 @@ const recordSchema = z.object({
 });
 /** A job that was submitted. */
 export type JobRecord = z.infer<typeof recordSchema>;
+
+/** What is known that a job has made with what is told of it: a file that is told again is the same. */
+export function joinFiles(known: readonly ResultFile[], told: readonly ResultFile[]): ResultFile[] {
+  return [...new Map([...known, ...told].map((file) => [file.name, file])).values()];
+}
 
 function recordsFolder(): string {
   return Deno.env.get(FOLDER_VARIABLE) ?? join(homedir(), ".sleap-rtc", "jobs");

@@ -12,6 +12,7 @@ import type { PackageType } from "../protocol/message.ts";
 import { makePackage } from "./bare_labels.ts";
 import { addCheckCommand } from "./check_command.ts";
 import { addConfigCommands } from "./config_command.ts";
+import { checkFetch, fetchAtEnd } from "./fetch_job.ts";
 import { checkRoom, interruptible, withRoomOptions } from "./flags.ts";
 import type { DoctorFlags } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
@@ -93,6 +94,7 @@ async function submitJob(
   checkRoom(flags);
   await configureLog(flags);
   const config = loadConfig(flags);
+  await checkFetch(flags, flags.detach);
   const given = await areLabels(path, kind, configs) ? undefined : await checkPackage(path, kind);
   const home = given?.script === undefined ? dirname(resolve(path)) : given.packagePath;
   const outputDir = await makeOutputDir(flags.outputDir ?? config.client.outputDir ?? home);
@@ -131,7 +133,7 @@ async function submitPackage(
   let hasEnded = false;
   const screen = screenFor(flags);
   for (const text of config.notices) screen.show({ event: "info", text });
-  const isLeft = await interruptible(screen, "a job that has begun is cancelled", async (signal, hold) => {
+  const isLeft = await interruptible(screen, "a job that still runs is cancelled", async (signal, hold) => {
     const { packagePath: path, script, kind } = job;
     const given = { path, isFolder: script !== undefined, kind };
     using preflight = flags.preflight === false ? undefined : new Preflight(given, screen, signal);
@@ -147,11 +149,15 @@ async function submitPackage(
       preflight?.signal ?? signal,
       hold,
     );
-    screen.close();
     // A job that was left is neither a success nor a failure yet.
-    if (!summary) return;
+    if (!summary) return screen.close();
     hasEnded = true;
-    screen.show({ event: "summary", summary });
+    try {
+      if (summary.ok) await fetchAtEnd(summary.job_id, flags, { config, screen }, signal);
+    } finally {
+      screen.close();
+      screen.show({ event: "summary", summary });
+    }
     if (summary.code) throw new ExitCode(exitCodeOf(summary.code));
   });
   if (isLeft) return "left at once";

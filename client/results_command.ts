@@ -1,18 +1,15 @@
 /** `results list`, `results fetch` and `results verify` of the client's command line. */
 import type { Command } from "commander";
-import { resolve } from "node:path";
 import { ExitCode } from "../config/program.ts";
 import { sizeText } from "../config/progress.ts";
-import { errorText, UserError } from "../config/user_error.ts";
-import { type JobResults, resultsSchema } from "../protocol/jobs.ts";
-import { parseJson } from "../protocol/parse_json.ts";
+import { errorText } from "../config/user_error.ts";
 import { askForJob } from "./attach.ts";
 import { Conversation } from "./conversation.ts";
-import { fetchResults } from "./fetch_results.ts";
+import { fetchedText } from "./event_text.ts";
+import { fetchJob, filesOf } from "./fetch_job.ts";
 import { type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
-import { type Check, findResults, type FoundFile, hasSize, isWhole } from "./found_results.ts";
-import { type Prepared, prepareForJob } from "./job_commands.ts";
-import { type JobRecord, writeRecord } from "./job_records.ts";
+import { type Check, type FoundFile, hasSize, isWhole } from "./found_results.ts";
+import { type Prepared, prepareForJob } from "./prepare_job.ts";
 import { table } from "./screen.ts";
 import { withWorker } from "./with_worker.ts";
 
@@ -20,6 +17,8 @@ interface FetchFlags extends CommonFlags {
   into?: string;
   force?: boolean;
 }
+
+const GOES_ON = "the same command goes on with what came";
 
 /** What is said of a file. */
 type Where = NonNullable<FoundFile["where"]> | "object store" | "worker" | "gone";
@@ -67,42 +66,10 @@ async function withFiles(
   body: (prepared: Prepared, files: FoundFile[], signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const prepared = await prepareForJob(id, flags);
-  await interruptible(prepared.screen, "the same command goes on with what came", async (signal) => {
-    const record = prepared.record.files.length > 0 ? prepared.record : await askForFiles(prepared, signal);
-    await body({ ...prepared, record }, await findResults(record, check, signal), signal);
+  await interruptible(prepared.screen, GOES_ON, async (signal) => {
+    const { record, files } = await filesOf(prepared, check, signal);
+    await body({ ...prepared, record }, files, signal);
   });
-}
-
-/** The record with what the worker says that the job has made. Throws `UserError` when there is nothing. */
-async function askForFiles(
-  { record, room, config, screen }: Prepared,
-  signal: AbortSignal,
-): Promise<JobRecord> {
-  const files = await withWorker(room, config, screen, signal, async ({ pipe }) => {
-    const conversation = new Conversation(pipe);
-    const wish = { id: record.id, after: record.seen, results: false };
-    const { state } = await askForJob(conversation, wish, signal);
-    if (state !== "running") return await readResults(conversation, signal);
-    throw new UserError(`job ${record.id} is running: it has no results yet`, {
-      code: "JOB_RUNNING",
-      hint: `follow it: sleap-rtc-client attach ${record.id}`,
-    });
-  });
-  if (files.length === 0) throw new UserError(`job ${record.id} has made nothing`, { code: "NO_RESULTS" });
-  const known = { ...record, files };
-  await writeRecord(known);
-  return known;
-}
-
-/** What is told up to the job's end. */
-async function readResults(conversation: Conversation, signal: AbortSignal): Promise<JobResults["files"]> {
-  const files: JobResults["files"] = [];
-  for (;;) {
-    const incoming = await conversation.next(undefined, signal);
-    if (incoming?.type === "JOB_RESULTS") files.push(...parseJson(resultsSchema, incoming.json)?.files ?? []);
-    const isEnd = incoming?.type === "JOB_COMPLETE" || incoming?.type === "JOB_FAILED";
-    if (isEnd || incoming === undefined || incoming.type === "CLOSED") return files;
-  }
 }
 
 /** Where files are that this machine does not see. */
@@ -141,27 +108,13 @@ function list(id: string, flags: CommonFlags): Promise<void> {
   });
 }
 
-function fetch(id: string, flags: FetchFlags): Promise<void> {
-  return withFiles(id, flags, isWhole, async ({ record, room, config, screen }, files, signal) => {
-    const wanted = resolve(flags.into ?? record.output_dir);
-    await Deno.mkdir(wanted, { recursive: true });
-    const into = await Deno.realPath(wanted);
-    const { force = false } = flags;
-    // What has come home under another name has come home.
-    const missing = flags.into === undefined
-      ? files.filter(({ where, isGood }) => !isGood || where !== "home")
-      : files;
-    const fetched = await fetchResults(missing, { record, room, config, into, force, screen, signal });
-    const placed = fetched.map((name) => ({ name, path: resolve(into, name) }));
-    await writeRecord({ ...record, placed: [...record.placed, ...placed] });
+async function fetch(id: string, flags: FetchFlags): Promise<void> {
+  const prepared = await prepareForJob(id, flags);
+  const { screen } = prepared;
+  await interruptible(screen, GOES_ON, async (signal) => {
+    const fetched = await fetchJob(prepared, flags, signal);
     screen.close();
-    const there = files.length - fetched.length;
-    if (flags.json) console.log(JSON.stringify({ event: "fetched", into, files: fetched, there }));
-    else {console.log(
-        `${fetched.length} ${fetched.length === 1 ? "file" : "files"} fetched to ${into}${
-          there > 0 ? `, ${there} were there already` : ""
-        }`,
-      );}
+    console.log(flags.json ? JSON.stringify(fetched) : fetchedText(fetched));
   });
 }
 

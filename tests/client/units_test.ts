@@ -114,6 +114,9 @@ const SUMMARY: Summary = {
   time_to_job_start_s: null,
   total_s: 2,
   results: "/out",
+  results_storage: null,
+  results_files: null,
+  results_bytes: null,
   error: "why",
   code: "JOB_FAILED",
 };
@@ -131,6 +134,16 @@ Deno.test("screen: lines of events", () => {
   assert.equal(
     lineOf({ event: "summary", summary: SUMMARY }),
     "failed: why (method rtc, 2.0 KiB over the channel, 2.0 s in all)\nresults: /out",
+  );
+  const results_storage = { backend: "vast", path: "alice/out" };
+  const stored = { ...SUMMARY, results_storage, results_files: 1, results_bytes: 1536 };
+  assert.match(
+    lineOf({ event: "summary", summary: stored }) ?? "",
+    /\nresults \(1 file, 1\.5 KiB\): \/out\non storage vast: alice\/out$/,
+  );
+  assert.equal(
+    lineOf({ event: "fetched", into: "/here", files: ["a", "b"], there: 1 }),
+    "2 files fetched to /here, 1 was there already",
   );
   const done = { ...SUMMARY, ok: true, error: null, code: null, results: null, time_to_job_start_s: 1.25 };
   assert.equal(

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { clientRun, fromSource, type LabProcess, type WorkerHandle } from "../../scripts/local_lab.ts";
+import { listFiles } from "../../storage/tree.ts";
 import { clientConfig, namesIn, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
 import { MIB } from "./transfer.ts";
 
@@ -113,6 +114,61 @@ Deno.test("results on shared storage are copied, those that are there are not, a
     // Only the worker could have it still, and is not there.
     assert.equal(spoiled.code, 3, spoiled.stderr);
     await assert.rejects(Deno.stat(join(into, name)), Deno.errors.NotFound);
+  }));
+
+/** Sizes of all files below a folder. */
+async function sizesBelow(folder: string): Promise<number[]> {
+  return (await listFiles(folder, "inside")).map(({ size }) => size);
+}
+
+Deno.test("--fetch copies the results of a job in place, whose end says where on shared storage they are", () =>
+  withLab(async (test) => {
+    const worker = await startWorker(test);
+    const path = await packageIn(join(test.clientMount, "alice"));
+    const into = join(test.folder, "into");
+    const train = (...args: string[]): ReturnType<typeof test.lab.runClient> =>
+      test.lab.runClient(clientConfig(test), ["train", path, "--session-string", worker.session, ...args]);
+    const { code, stderr, summary, events } = await train("--fetch", into);
+    assert.equal(code, 0, stderr);
+    assert.equal(events.at(-1)?.event, "summary");
+    const sizes = await sizesBelow(join(test.storage, "alice/models"));
+    assert.deepEqual(summary?.results_storage, { backend: "vast", path: "alice/models" });
+    assert.deepEqual([summary.results_files, summary.results_bytes], [
+      sizes.length,
+      sizes.reduce((sum, size) => sum + size, 0),
+    ]);
+    const fetched = events.find((event) => event.event === "fetched")!;
+    assert.deepEqual([fetched.into, fetched.files.length, fetched.there], [into, sizes.length, 0]);
+    assert.deepEqual((await sizesBelow(into)).toSorted(), sizes.toSorted());
+    assert.deepEqual(await namesIn(into), ["models"]);
+  }));
+
+Deno.test("--fetch of results at home: attach takes it, another file stops it after the summary, --detach forbids it", () =>
+  withLab(async (test) => {
+    const worker = await shellWorker(test, "echo weights > models/$1/best.ckpt");
+    const job = await keptJob(test, worker);
+    const into = join(test.folder, "into");
+    const { lines } = await results(test, "file", "list", job);
+    const target = join(into, String(lines[0]!["name"]));
+    await Deno.mkdir(join(target, ".."), { recursive: true });
+    await Deno.writeTextFile(target, "mine");
+    const refused = await test.lab.runClient("", ["attach", job, "--fetch", into]);
+    assert.equal(refused.code, 1, refused.stderr);
+    assert.match(refused.stderr, new RegExp(`--force .*results fetch ${job} --into[^]*code: FILE_EXISTS`));
+    assert.equal(await Deno.readTextFile(target), "mine");
+    assert.deepEqual([refused.summary?.ok, refused.summary?.results_storage], [true, null]);
+    assert.deepEqual([refused.summary?.results_files, refused.summary?.results_bytes], [1, 8]);
+    const taken = await test.lab.runClient("", ["attach", job, "--fetch", into, "--force"]);
+    assert.equal(taken.code, 0, taken.stderr);
+    assert.equal(await Deno.readTextFile(target), "weights\n");
+
+    const nowhere = join(test.folder, "nowhere");
+    const args = ["train", await packageIn(test.home), "--session-string", worker.session];
+    const left = await test.lab.runClient("", [...args, "--detach", "--fetch", nowhere]);
+    assert.deepEqual([left.code, left.events.map(({ event }): string => event)], [2, ["error"]], left.stderr);
+    const alone = await test.lab.runClient("", [...args, "--force"]);
+    assert.deepEqual([alone.code, alone.events.map(({ event }): string => event)], [2, ["error"]]);
+    await assert.rejects(Deno.stat(nowhere), Deno.errors.NotFound);
   }));
 
 Deno.test("results that were being fetched when the client was killed are gone on with", () =>
