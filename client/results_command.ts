@@ -11,6 +11,7 @@ import { type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
 import { type Check, type FoundFile, hasSize, isWhole } from "./found_results.ts";
 import { type Prepared, prepareForJob } from "./prepare_job.ts";
 import { table } from "./screen.ts";
+import { storedAt } from "./stored_at.ts";
 import { withWorker } from "./with_worker.ts";
 
 interface FetchFlags extends CommonFlags {
@@ -91,17 +92,19 @@ function list(id: string, flags: CommonFlags): Promise<void> {
   return withFiles(id, flags, hasSize, async (prepared, files, signal) => {
     const far = files.some(({ where }) => where === null) ? await elsewhere(prepared, signal) : "gone";
     prepared.screen.close();
-    const rows = files.map(({ isGood, ...file }) => ({
-      ...file,
-      where: file.where ?? far,
-      changed: !isGood && file.where !== null,
+    const rows = await Promise.all(files.map(async ({ isGood, ...file }) => {
+      const storage = file.path === null ? null : await storedAt(file.path, prepared.config);
+      // The home of a job in place is shared storage.
+      const where: Where = storage ? "storage" : file.where ?? far;
+      return { ...file, where, storage, changed: !isGood && file.where !== null };
     }));
     if (flags.json) {
       for (const row of rows) console.log(JSON.stringify({ event: "file", ...row }));
       return;
     }
-    const cells = rows.map(({ name, size, where, path, changed }) => {
-      return [name, sizeText(size), changed ? `${where}, changed` : where, path ?? ""];
+    const cells = rows.map(({ name, size, where, storage, path, changed }) => {
+      const place = storage ? `${where} ${storage.backend}` : where;
+      return [name, sizeText(size), changed ? `${place}, changed` : place, storage?.path ?? path ?? ""];
     });
     console.log(table([["FILE", "SIZE", "WHERE", "PATH"], ...cells]));
     console.log(`${files.length} files, ${sizeText(files.reduce((sum, { size }) => sum + size, 0))}`);

@@ -96,8 +96,16 @@ Deno.test("results on shared storage are copied, those that are there are not, a
     assert.equal(trained.code, 0, trained.stderr);
     const job = trained.summary!.job_id;
     const { lines } = await results(test, "file", "list", job);
-    assert.ok(lines.length > 0 && lines.every(({ where }) => where === "home"), JSON.stringify(lines));
+    assert.ok(lines.length > 0);
+    for (const { name, where, storage } of lines) {
+      assert.deepEqual([where, storage], ["storage", { backend: "vast", path: `alice/${name}` }]);
+    }
     assert.equal((await results(test, "checked", "verify", job)).code, 0);
+    const config = await test.lab.writeConfig(clientConfig(test));
+    const command = [...fromSource("client/main.ts"), "results", "list", job, "--config", config];
+    const text = test.lab.spawn(command, { env: test.lab.environment });
+    assert.equal(await text.exited(), 0, text.output);
+    assert.match(text.output, /training_log\.csv +[\d.]+ \w+ +storage vast +alice\/models\//);
     // The worker is not needed.
     await worker.process.stop();
     const into = join(test.folder, "into");
