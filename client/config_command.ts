@@ -76,7 +76,9 @@ export function addConfigCommands(
 function check(file: string | undefined, flags: OutputFlags, at: Surroundings): void {
   const config = loadConfig(file === undefined ? {} : { config: file }, at);
   if (flags.json) {
-    return console.log(JSON.stringify({ file: file ?? config.file ?? null, notices: config.notices }));
+    return console.log(
+      JSON.stringify({ event: "config", file: file ?? config.file ?? null, notices: config.notices }),
+    );
   }
   if (!flags.quiet) remark(config.notices);
   const used = file ?? config.file ??
@@ -89,7 +91,7 @@ function show({ json = false, quiet = false, ...flags }: ShowFlags, at: Surround
   if (json) {
     // Unset values are told, not left out.
     const told = settings.map(({ key, value, source }) => ({ key, value: value ?? null, source }));
-    console.log(JSON.stringify({ settings: told, notices }));
+    console.log(JSON.stringify({ event: "settings", settings: told, notices }));
     return;
   }
   if (!quiet) remark(notices);
@@ -101,7 +103,7 @@ function migrate(
   at: Surroundings,
 ): void {
   const { toml, hints } = migrateSharedRoot(options, at);
-  if (json) return console.log(JSON.stringify({ toml: toml.trimEnd(), hints }));
+  if (json) return console.log(JSON.stringify({ event: "migration", toml: toml.trimEnd(), hints }));
   if (!quiet) { for (const hint of hints) console.error(`hint: ${hint}`); }
   console.log(toml.trimEnd());
 }

@@ -137,8 +137,9 @@ async function listJobs(flags: CommonFlags): Promise<void> {
   const asked = await askWorkers(open, flags, config);
   const jobs = records.map((record): ListedJob => ({ ...record, worker_says: asked.get(record.id) ?? null }));
   // The token is the room's key: it stays in the record.
-  if (flags.json) { for (const { token: _, ...job } of jobs) console.log(JSON.stringify(job)); }
-  else if (jobs.length === 0) console.log("this machine has submitted no job");
+  if (flags.json) {
+    for (const { token: _, ...job } of jobs) console.log(JSON.stringify({ event: "job", ...job }));
+  } else if (jobs.length === 0) console.log("this machine has submitted no job");
   else console.log(table([["JOB", "STATE", "SUBMITTED", "PACKAGE"], ...jobs.map(rowOf)]));
 }
 

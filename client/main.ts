@@ -187,7 +187,8 @@ async function suggestStorage(path: string, flags: JobFlags): Promise<void> {
     const found = await withWorker(flags, config, screen, signal, (connection, { backends = [] }) => {
       return suggestBackends(connection, backends, file, screen, signal);
     });
-    if (flags.json) console.log(JSON.stringify({ event: "suggestions", suggestions: found }));
+    const suggestions = found.map(({ backend, basePath }) => ({ backend, base_path: basePath }));
+    if (flags.json) console.log(JSON.stringify({ event: "suggestions", suggestions }));
     else if (found.length > 0) console.log(suggestionToml(found));
     if (found.length === 0) {
       throw new UserError(`no storage backend of the worker holds ${file}`, { code: "NO_SHARED_BACKEND" });

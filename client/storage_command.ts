@@ -124,7 +124,7 @@ function print(flags: StorageFlags, heading: readonly string[], rows: readonly R
 /** One line, for people and for scripts. */
 interface Row {
   cells: readonly string[];
-  json: Readonly<Record<string, unknown>>;
+  json: Readonly<Record<string, unknown>> & { event: "backend" | "entry" | "leftover" };
 }
 
 async function list(path: string | undefined, flags: StorageFlags, config: Config): Promise<void> {
@@ -150,12 +150,20 @@ async function backendRow(backend: StorageBackend): Promise<Row> {
     });
     return {
       cells: [name, path, type, "yes", free === undefined ? "" : sizeText(free)],
-      json: { backend: name, path, type, there: true, free: free ?? null, error: null },
+      json: { event: "backend", backend: name, path, type, there: true, free: free ?? null, error: null },
     };
   } catch (error) {
     return {
       cells: [name, path, type, "no", ""],
-      json: { backend: name, path, type, there: false, free: null, error: errorText(error) },
+      json: {
+        event: "backend",
+        backend: name,
+        path,
+        type,
+        there: false,
+        free: null,
+        error: errorText(error),
+      },
     };
   }
 }
@@ -185,7 +193,7 @@ async function fileRow(storage: Filesystem, path: string, name: string): Promise
       size === null ? "" : sizeText(size),
       modified?.slice(0, 16).replace("T", " ") ?? "",
     ],
-    json: { name, kind, size, modified },
+    json: { event: "entry", name, kind, size, modified },
   };
 }
 
@@ -208,6 +216,7 @@ function entryRow(backend: string, entry: JobEntry, now: number, state: string):
       state,
     ],
     json: {
+      event: "leftover",
       backend,
       path,
       kind,
@@ -268,8 +277,9 @@ async function verify(name: string | undefined, flags: StorageFlags, config: Con
   for (const backend of chosen(config, name)) {
     for await (const { check, ok, detail, figures } of verifyBackend(backend, config.client.userSubdir)) {
       wrong ||= !ok;
-      if (flags.json) console.log(JSON.stringify({ backend: backend.name, check, ok, detail, ...figures }));
-      else console.log(`${ok ? "ok  " : "FAIL"}  ${backend.name}: ${check}: ${detail}`);
+      if (flags.json) {
+        console.log(JSON.stringify({ event: "check", backend: backend.name, check, ok, detail, ...figures }));
+      } else console.log(`${ok ? "ok  " : "FAIL"}  ${backend.name}: ${check}: ${detail}`);
     }
   }
   if (wrong) throw new ExitCode(1);

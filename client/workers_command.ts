@@ -79,8 +79,29 @@ export function listed(
   });
 }
 
+/** A worker as scripts read it; null for what it has not said. */
+function jsonOf(worker: ListedWorker): Record<string, unknown> {
+  const { peerId, hostname, status, gpuModel, gpuMemoryMb, labels, jobTypes, backends, shared } = worker;
+  return {
+    peer_id: peerId,
+    hostname,
+    status,
+    gpu_model: gpuModel,
+    gpu_memory_mb: gpuMemoryMb,
+    labels,
+    job_types: jobTypes ?? null,
+    backends: backends ?? null,
+    shared,
+  };
+}
+
+/** `change` is left out where the worker is listed for the first time. */
+function jsonLine(worker: ListedWorker, change?: Change["change"]): string {
+  return JSON.stringify({ event: "worker", ...(change && { change }), ...jsonOf(worker) });
+}
+
 function print(workers: readonly ListedWorker[], flags: WorkersFlags): void {
-  if (flags.json) { for (const worker of workers) console.log(JSON.stringify(worker)); }
+  if (flags.json) { for (const worker of workers) console.log(jsonLine(worker)); }
   else console.log(workers.length > 0 ? table([HEADING, ...workers.map(row)]) : nobodyText(flags));
 }
 
@@ -136,7 +157,7 @@ async function watch(
         print(workers, flags);
       } else if (known === undefined) print(workers, flags);
       else {for (const change of changes(known, now)) {
-          console.log(json ? JSON.stringify(change) : changeText(change));
+          console.log(json ? jsonLine(change.worker, change.change) : changeText(change));
         }}
       known = now;
     }

@@ -82,7 +82,10 @@ Deno.test("ls shows the backends, with what is missing", () =>
   withLab(async ({ storage, vast }) => {
     const { code, json } = await storage("ls", "--json");
     assert.equal(code, 0);
-    assert.deepEqual(json.map(({ backend, there }) => [backend, there]), [["gone", false], ["vast", true]]);
+    assert.deepEqual(json.map(({ event, backend, there }) => [event, backend, there]), [
+      ["backend", "gone", false],
+      ["backend", "vast", true],
+    ]);
     assert.ok(Number(json[1]?.["free"]) > 0);
     const { stdout } = await storage("ls");
     assert.match(stdout, /^backend +path +type +there +free\n-/);
@@ -94,10 +97,10 @@ Deno.test("ls shows a folder of a backend, and nothing outside", () =>
   withLab(async ({ storage, vast }) => {
     await makeTree(vast, { "alice/b.zip": "12345", "alice/a/": "", "alice/up": { link: "../.." } });
     const { json } = await storage("ls", "vast/alice/", "--json");
-    assert.deepEqual(json.map(({ name, kind, size }) => [name, kind, size]), [
-      ["a", "folder", null],
-      ["b.zip", "file", 5],
-      ["up", "other", null],
+    assert.deepEqual(json.map(({ event, name, kind, size }) => [event, name, kind, size]), [
+      ["entry", "a", "folder", null],
+      ["entry", "b.zip", "file", 5],
+      ["entry", "up", "other", null],
     ]);
     assert.match(
       (await storage("ls", "vast/alice/b.zip")).stdout,
@@ -155,11 +158,11 @@ Deno.test("verify is content with a good backend and leaves nothing in it", () =
     const before = await listTree(vast);
     const { code, json, stdout } = await storage("verify", "--json");
     assert.equal(code, 0, stdout);
-    assert.deepEqual(json.map(({ check, ok }) => [check, ok]), [
-      ["there", true],
-      ["write and read", true],
-      ["free space", true],
-      ["leftovers", true],
+    assert.deepEqual(json.map(({ event, check, ok }) => [event, check, ok]), [
+      ["check", "there", true],
+      ["check", "write and read", true],
+      ["check", "free space", true],
+      ["check", "leftovers", true],
     ]);
     assert.ok(Number(json[1]?.["write_ms"]) > 0);
     assert.deepEqual([json[3]?.["partial_files"], json[3]?.["partial_bytes"]], [1, 5]);
@@ -234,7 +237,7 @@ Deno.test("clean removes what is old, and nothing that is in use, young, or a pe
     const { code, json } = await lab.storage("clean", "--older-than", "14d", "--json");
     assert.equal(code, 0);
     assert.deepEqual(json.map(({ path }) => path).sort(), GOES);
-    assert.ok(json.every(({ action }) => action === "removed"));
+    assert.ok(json.every(({ event, action }) => event === "leftover" && action === "removed"));
     const expected = Object.entries(before).filter(([path]) =>
       !GOES.some((gone) => path === gone || path.startsWith(`${gone}/`))
     );

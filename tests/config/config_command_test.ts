@@ -114,7 +114,8 @@ Deno.test("show --json is one object with every value", async () => {
     const { stdout, stderr } = await run("show", "--json", "--config", "lab.toml");
     assert.equal(stderr, "");
     assert.equal(stdout.split("\n").length, 2);
-    const { settings, notices } = JSON.parse(stdout);
+    const { event, settings, notices } = JSON.parse(stdout);
+    assert.equal(event, "settings");
     assert.deepEqual(notices, []);
     const found = (key: string): unknown => settings.find((each: { key: string }) => each.key === key);
     assert.deepEqual(found("storage.vast.base_path"), {

@@ -80,7 +80,7 @@ Deno.test("a room and its token will do: the worker that shares the storage is c
     assert.equal(run.summary?.method, "in place");
     const listed = await test.lab.runClient("", ["workers", ...room]);
     assert.equal(listed.code, 0);
-    const ids = listed.events.map((worker) => Reflect.get(worker, "peerId"));
+    const ids = listed.events.map((worker) => Reflect.get(worker, "peer_id"));
     assert.deepEqual(ids.toSorted(), [first.peerId, second.peerId].toSorted());
     const named = await test.lab.runClient(clientConfig(test), [
       "train",

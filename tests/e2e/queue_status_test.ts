@@ -8,7 +8,7 @@ import { SignalingClient } from "../../signaling/client.ts";
 import { clientConfig, packageIn, SLOW, startWorker, type TestLab, withLab } from "./lab.ts";
 
 const LIMIT_MS = 60_000;
-const listedSchema = z.object({ peerId: z.string(), status: z.string() });
+const listedSchema = z.object({ peer_id: z.string(), status: z.string() });
 
 /** With a client of a worker's room that speaks to the server only. */
 async function withPlayedClient(
@@ -50,9 +50,9 @@ async function shown(test: TestLab, worker: WorkerHandle, status: string): Promi
   const args = ["workers", "--session-string", worker.session, "--watch"];
   const watch = await test.lab.client(clientConfig(test), [...args, "--json"]);
   try {
-    const seen = watch.line(new RegExp(`"peerId":"${worker.peerId}".*"status":"${status}"`), LIMIT_MS);
+    const seen = watch.line(new RegExp(`"peer_id":"${worker.peerId}".*"status":"${status}"`), LIMIT_MS);
     const line = JSON.parse(await seen);
-    assert.equal(listedSchema.parse(line.worker ?? line).status, status);
+    assert.equal(listedSchema.parse(line).status, status);
   } finally {
     await watch.stop();
   }

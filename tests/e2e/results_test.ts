@@ -206,7 +206,8 @@ Deno.test("a job whose worker came back in another room is found there", () =>
     const found = await test.lab.client("", ["jobs", "--session-string", session]);
     assert.equal(await found.exited(), 0, found.output);
     const [listed] = found.stdout.map((line) => JSON.parse(line));
-    assert.deepEqual([listed.id, listed.worker_says?.state, listed.worker_says?.results], [
+    assert.deepEqual([listed.event, listed.id, listed.worker_says?.state, listed.worker_says?.results], [
+      "job",
       job,
       "complete",
       true,

@@ -99,13 +99,17 @@ Deno.test("workers: what they share with this machine, where it is here, and in 
   withLab(async (test) => {
     const { near, far, room } = await twoWorkers(test);
     const all = await facts(test, clientConfig(test), ["workers", ...room]);
-    const shared = all.lines.map((each) => [each["peerId"], each["status"], each["shared"]]);
+    const shared = all.lines.map((each) => [each["peer_id"], each["status"], each["shared"]]);
     assert.deepEqual(shared, [
       [near.peerId, "available", { vast: test.clientMount }],
       [far.peerId, "available", {}],
     ]);
+    for (const line of all.lines) {
+      assert.equal(line["event"], "worker");
+      assert.deepEqual(Object.keys(line).filter((key) => !/^[a-z_]+$/.test(key)), []);
+    }
     const some = await facts(test, clientConfig(test), ["workers", ...room, "--storage", "elsewhere"]);
-    assert.deepEqual(some.lines.map(({ peerId }) => peerId), [far.peerId]);
+    assert.deepEqual(some.lines.map(({ peer_id }) => peer_id), [far.peerId]);
     const config = await test.lab.writeConfig(clientConfig(test));
     const command = [...fromSource("client/main.ts"), "workers", ...room, "--storage", "tape"];
     const nobody = test.lab.spawn([...command, "--config", config], { env: test.lab.environment });
@@ -115,7 +119,7 @@ Deno.test("workers: what they share with this machine, where it is here, and in 
     await watching.line(new RegExp(far.peerId));
     await far.process.stop();
     const left = JSON.parse(await watching.line(/"change":"left"/));
-    assert.equal(left.worker.peerId, far.peerId);
+    assert.deepEqual([left.event, left.peer_id], ["worker", far.peerId]);
     assert.equal(await watching.stop(), 0);
   }));
 
