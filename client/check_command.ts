@@ -9,7 +9,7 @@ import type { PackageType } from "../protocol/message.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { freeSpace, SPACE_FACTOR } from "../storage/space.ts";
 import { Conversation } from "./conversation.ts";
-import { checkRoom, type CommonFlags, interruptible, withRoomOptions } from "./flags.ts";
+import { checkRoom, type CommonFlags, interruptible, withMemoryOption, withRoomOptions } from "./flags.ts";
 import { locatePackage } from "./given_package.ts";
 import { type Attempt, planSubmission } from "./plan.ts";
 import { askWorker, findingsHere } from "./preflight/ask_worker.ts";
@@ -22,6 +22,7 @@ import { withWorker } from "./with_worker.ts";
 interface CheckFlags extends CommonFlags {
   kind?: string;
   workerId?: string;
+  minGpuMemory?: number;
 }
 
 const EXAMPLES = `
@@ -38,7 +39,7 @@ export function addCheckCommand(program: Command): void {
     .description("Look into a package: what would keep it from running, found in seconds.")
     .option("--kind <kind>", "`train` or `track` (default: as its scripts say)")
     .option("--worker-id <id>", "this worker of the room");
-  withRoomOptions(command).addHelpText("after", EXAMPLES).action(check);
+  withMemoryOption(withRoomOptions(command)).addHelpText("after", EXAMPLES).action(check);
 }
 
 async function check(path: string, flags: CheckFlags): Promise<void> {

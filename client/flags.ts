@@ -14,7 +14,6 @@ export interface CommonFlags extends RoomFlags {
   quiet?: boolean;
   json?: boolean;
   logFormat?: LogFormat;
-  minGpuMemory?: number;
   relayOnly?: boolean;
 }
 
@@ -24,13 +23,17 @@ export function withRoomOptions(command: Command): Command {
     .option("--session-string <text>", "the session string that a worker printed")
     .option("--room-id <id>", "a room; with --token, instead of a session string")
     .option("--token <token>", "the room's token")
-    .option("--min-gpu-memory <mib>", "only workers with this much GPU memory", parseWholeNumber)
     .option("--relay-only", "connect through TURN servers only")
     .option("--config <file>", "configuration file")
     .option("--verbose", "log more")
     .addOption(logFormatOption())
     .option("--quiet", "say nothing but warnings, errors and the result")
     .option("--json", "one JSON object a line on stdout");
+}
+
+/** Adds the flag of the commands that choose a worker. */
+export function withMemoryOption(command: Command): Command {
+  return command.option("--min-gpu-memory <mib>", "only workers with this much GPU memory", parseWholeNumber);
 }
 
 /** Adds the flags of `FetchAtEndFlags`. */

@@ -5,7 +5,7 @@ import { MAX_WAIT, type Transfer, TRANSFERS } from "../config/schema.ts";
 import { ConfigError } from "../config/user_error.ts";
 import type { PackageType } from "../protocol/message.ts";
 import type { FetchAtEndFlags } from "./fetch_job.ts";
-import { type CommonFlags, withFetchOptions } from "./flags.ts";
+import { type CommonFlags, withFetchOptions, withMemoryOption } from "./flags.ts";
 import type { ChoiceFlags } from "./room.ts";
 
 const SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3600, d: 86_400, w: 7 * 86_400 };
@@ -49,7 +49,7 @@ export function withJobOptions(command: Command): Command {
 
 /** Adds the flags that say which worker, and how the package goes there. */
 export function withWishOptions(command: Command): Command {
-  return command
+  return withMemoryOption(command)
     .option("--worker-id <id>", "this worker of the room; the job waits for it")
     .option("--auto-select", "the worker on which the job begins soonest, without asking")
     .option("--required-storage <name>", "only workers that have this storage backend")
@@ -75,7 +75,7 @@ export function jobExamples(kind: PackageType): string {
 Examples:
   sleap-rtc-client ${kind} package.zip --session-string sleap-session:eyJy...
   sleap-rtc-client ${kind} package.zip --room-id 1a2b3c4d --token 5e6f70 --auto-select --output-dir results
-  Only where the package lies already, on a GPU with 24 GB, and wait for one until tomorrow:
+  Only where the package lies already, on a GPU with 24000 MiB, and wait for one until tomorrow:
     sleap-rtc-client ${kind} package.zip --room-id 1a2b3c4d --token 5e6f70 --transfer in-place \\
       --min-gpu-memory 24000 --wait 24h
   Only on workers that have a storage and a label:

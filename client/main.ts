@@ -13,7 +13,7 @@ import { makePackage } from "./bare_labels.ts";
 import { addCheckCommand } from "./check_command.ts";
 import { addConfigCommands } from "./config_command.ts";
 import { checkFetch, fetchAtEnd } from "./fetch_job.ts";
-import { checkRoom, interruptible, withRoomOptions } from "./flags.ts";
+import { checkRoom, interruptible, withMemoryOption, withRoomOptions } from "./flags.ts";
 import type { DoctorFlags } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
 import { runClientJob } from "./job.ts";
@@ -221,7 +221,9 @@ export function createCommand(): Command {
       "Find the worker's storage backend that holds a file of this machine, and print its section.",
     )
     .addHelpText("after", SUGGEST_EXAMPLES);
-  withRoomOptions(suggest).option("--worker-id <id>", "this worker of the room").action(suggestStorage);
+  withMemoryOption(withRoomOptions(suggest)).option("--worker-id <id>", "this worker of the room").action(
+    suggestStorage,
+  );
   addCompletions(program, KNOWN_VALUES);
   return program;
 }

@@ -9,7 +9,7 @@ import { deletePeer } from "../signaling/account.ts";
 import type { SignalingClient } from "../signaling/client.ts";
 import { pause } from "../signaling/presence.ts";
 import { gpuText, misfit, rankWorkers, type WorkerInfo } from "./choose_worker.ts";
-import { checkRoom, type CommonFlags, withRoomOptions } from "./flags.ts";
+import { checkRoom, type CommonFlags, withMemoryOption, withRoomOptions } from "./flags.ts";
 import { enterRoom, listWorkers } from "./room.ts";
 import { table } from "./screen.ts";
 
@@ -30,6 +30,7 @@ const HEADING: readonly string[] = ["worker", "host", "status", "GPU", "labels",
 
 interface WorkersFlags extends CommonFlags {
   storage?: string;
+  minGpuMemory?: number;
   watch?: boolean;
 }
 
@@ -43,7 +44,7 @@ export interface ListedWorker extends WorkerInfo {
 export function addWorkersCommand(program: Command): void {
   const command = program.command("workers")
     .description("List the workers of a room, and what storage they share with this machine.");
-  withRoomOptions(command)
+  withMemoryOption(withRoomOptions(command))
     .option("--storage <name>", "only workers that have this storage backend")
     .option("--watch", "go on showing them until Ctrl-C")
     .addHelpText("after", EXAMPLES)

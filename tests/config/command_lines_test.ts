@@ -47,3 +47,10 @@ for (const program of [createClient(), createWorker(), createSignaling()]) {
     assert.match(helpOf(program), /\nExit codes: 0 done; 1 .* 2 [^]* 130 ended by Ctrl-C\.\n/);
   });
 }
+
+Deno.test("--min-gpu-memory is a flag of the commands that choose a worker, and of no other", () => {
+  const choosing = commandsOf(createClient())
+    .filter(({ options }) => options.some(({ long }) => long === "--min-gpu-memory"))
+    .map((command) => command.name());
+  assert.deepEqual(choosing, ["train", "track", "plan", "workers", "check", "suggest"]);
+});
