@@ -114,6 +114,10 @@ function reasonFor(
   if (plans.length === 0) return noWorker(all, {}, workerId);
   return new NoWorkerError(
     `no worker could take the job: ${plans.map(({ worker, why }) => `${worker} (${why})`).join(", ")}`,
+    {
+      hint:
+        "ask for less (--transfer, --required-storage, --min-gpu-memory, --label), or start another worker",
+    },
   );
 }
 

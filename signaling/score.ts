@@ -32,7 +32,7 @@ function lacks({ kind, requires, avoid }: QueuedJob, worker: WorkerFacts): strin
   const label = labels.find((each) => !worker.labels.has(each));
   if (label !== undefined) return `has the label "${label}"`;
   if (memory !== undefined && worker.gpuMemoryMb < memory) {
-    return `has ${gigabytes(memory)} of GPU memory`;
+    return `has ${memory} MiB of GPU memory`;
   }
   return undefined;
 }
@@ -51,7 +51,7 @@ export function explainMissing(job: QueuedJob, workers: readonly WorkerFacts[]):
 function describe({ id, backends, gpuMemoryMb, gpuModel, labels, status }: WorkerFacts): string {
   const facts = [
     [...backends].join(", ") || "no storage",
-    gpuMemoryMb > 0 ? gigabytes(gpuMemoryMb) : gpuModel ?? "no GPU",
+    gpuMemoryMb > 0 ? `${gpuMemoryMb} MiB` : gpuModel ?? "no GPU",
     ...[...labels].filter((label) => !COMMON_LABELS.has(label)),
     ...(status === "maintenance" ? ["stopping"] : []),
   ];
@@ -161,10 +161,6 @@ function seconds(value: number): string {
 function size(bytes: number): string {
   if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
   return bytes >= 1e6 ? `${Math.round(bytes / 1e6)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
-}
-
-function gigabytes(mebibytes: number): string {
-  return `${Number((mebibytes / 1024).toFixed(1))} GB`;
 }
 
 /** Longest reason, in characters: the protocol takes a thousand. */

@@ -52,8 +52,11 @@ Deno.test("plan: says of each worker what would happen, and touches none; --dry-
     assert.deepEqual(await namesIn(join(test.clientMount, "alice")), ["pkg.zip"]);
     const args = ["plan", path, ...room, "--transfer", "in-place", "--worker-id", far.peerId];
     const impossible = await facts(test, clientConfig(test), args);
-    assert.equal(impossible.code, 1);
-    assert.match(impossible.stderr, /no worker could take the job: .*in place is not possible/);
+    assert.equal(impossible.code, 3);
+    assert.match(
+      impossible.stderr,
+      /no worker could take the job: .*in place is not possible.*\nhint: ask for less/,
+    );
     const text = await test.lab.spawn(
       [
         ...fromSource("client/main.ts"),

@@ -91,7 +91,7 @@ Deno.test("a job that nobody could do is refused, with what is missing and what 
       job: "job-00001",
       state: "refused",
       code: "NO_MATCHING_WORKER",
-      reason: 'no worker has storage "vast"; there are: w1 (scratch; 24 GB)',
+      reason: 'no worker has storage "vast"; there are: w1 (scratch; 24576 MiB)',
     });
   }));
 

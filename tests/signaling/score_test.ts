@@ -166,15 +166,19 @@ Deno.test("what is missing is named, and what there is; nothing that drives a te
   const there = [
     worker("w1", {
       backends: new Set(["scratch"]),
-      gpuMemoryMb: 24_576,
+      gpuMemoryMb: 24_000,
       labels: new Set(["sleap-rtc", "lab"]),
     }),
     worker("w2", { backends: new Set(["vast"]), gpuModel: "CPU\u001b[2J" }),
   ];
   assert.equal(
     explainMissing(wanted({ requires: { storage: "vast", gpu_memory_mb: 81_920 } }), there),
-    'no worker has storage "vast" and has 80 GB of GPU memory; there are: ' +
-      "w1 (scratch; 24 GB; lab), w2 (vast; CPU\ufffd[2J)",
+    'no worker has storage "vast" and has 81920 MiB of GPU memory; there are: ' +
+      "w1 (scratch; 24000 MiB; lab), w2 (vast; CPU\ufffd[2J)",
+  );
+  assert.match(
+    explainMissing(wanted({ requires: { gpu_memory_mb: 1 } }), there),
+    /worker has 1 MiB of GPU memory;/,
   );
   assert.equal(explainMissing(wanted({}), []), "there is no worker in the room");
 });
