@@ -53,7 +53,7 @@ export interface Counts {
 
 /** How a job ended. `retry` asks for the next method: the worker could not read the package, and nothing ran. */
 export type JobEnd =
-  | { type: "complete"; arrived: Arrived; counts?: Counts | undefined }
+  | { type: "complete"; arrived: Arrived; counts?: Counts }
   | { type: "failed"; text: string; arrived: Arrived }
   | { type: "retry"; reason: string };
 
@@ -230,7 +230,7 @@ class Follower {
   #complete(counts?: Counts): JobEnd {
     // A Python worker says "complete" after failed runs, too.
     if (this.#failedRuns.length > 0) return this.#failed(`runs failed: ${this.#failedRuns.join(", ")}`);
-    return { type: "complete", arrived: this.#arrived, counts };
+    return { type: "complete", arrived: this.#arrived, ...(counts && { counts }) };
   }
 
   #failed(text: string): JobEnd {

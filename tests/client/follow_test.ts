@@ -40,6 +40,15 @@ for (const [name, said, options, type] of ENDS) {
     }));
 }
 
+Deno.test("follow: the end has the worker's counts, in bytes, where it tells both", () =>
+  withTempDir(async (dir) => {
+    const arrived = { files: [], folders: [] };
+    const counted = await follow(dir, [...RUN, "JOB_COMPLETE::j::out::3::1.5"]);
+    assert.deepEqual(counted.end, { type: "complete", arrived, counts: { files: 3, bytes: 1_500_000 } });
+    const half = await follow(dir, [...RUN, "JOB_COMPLETE::j::out::3"]);
+    assert.deepEqual(half.end, { type: "complete", arrived });
+  }));
+
 Deno.test("follow: a connection that ends before the job is a lost worker", () =>
   withTempDir(async (dir) => {
     await assert.rejects(follow(dir, []), WorkerLostError);
