@@ -97,7 +97,13 @@ export async function withServer<T>(folder: string, use: (server: S3Server) => P
       },
       newClient,
       kill,
-      halt: () => child.kill("SIGSTOP"),
+      halt: () => {
+        child.kill("SIGSTOP");
+        // The signal is sent; that it has come takes a moment more.
+        const isHalted = (): boolean =>
+          /^State:\s+T/m.test(Deno.readTextFileSync(`/proc/${child.pid}/status`));
+        while (Deno.build.os === "linux" && !isHalted());
+      },
       goOn: () => child.kill("SIGCONT"),
       restart: async (): Promise<void> => void (child = await start()),
     });
