@@ -289,8 +289,7 @@ export class Session {
       // Who hears of the end may begin the next job at once.
       if (end) this.#isFollowing = false;
       if (this.#options.comesBack) await this.#sayText(formatMessage({ type: "JOB_EVENT", seq, text }));
-      // A Python client would take it for output.
-      else if (parseMessage(text).type !== "JOB_RESULTS") await this.#sayText(text);
+      else if (!isTakenForOutput(text, job)) await this.#sayText(text);
     }
   }
 
@@ -326,4 +325,10 @@ export class Session {
     // A client that is gone is noticed by the loop that reads; there is nobody to tell.
     if (this.#pipe.isOpen) await this.#pipe.send(text, this.#abort.signal);
   }
+}
+
+/** Whether a Python client would take it for output of the job: it knows no results, and reports only with a window. */
+function isTakenForOutput(text: string, { hasMonitor }: WorkerJob): boolean {
+  const { type } = parseMessage(text);
+  return type === "JOB_RESULTS" || (type === "PROGRESS_REPORT" && !hasMonitor);
 }
