@@ -133,7 +133,16 @@ Deno.test("Shared Storage Error Handling: Corrupted file detection, with the rea
     await worker.process.line(/ready for the next client/);
     // Both see the same damaged file, so that only unpacking finds it.
     const path = await put(join(clientMount, "alice/pkg.zip"), await damaged());
-    const args = ["train", path, "--session-string", worker.session, "--output-dir", join(folder, "out")];
+    // What the run of these packages is given is no configuration.
+    const args = [
+      "train",
+      path,
+      "--no-preflight",
+      "--session-string",
+      worker.session,
+      "--output-dir",
+      join(folder, "out"),
+    ];
     const run = await lab.runClient(clientConfig(test), args);
     const methods = run.events.flatMap((event) =>
       event.event === "method" ? [[event.method, event.why]] : []
@@ -152,7 +161,16 @@ Deno.test("Shared Storage Error Handling: Corrupted file detection, where only t
     await worker.process.line(/ready for the next client/);
     const path = await put(join(clientMount, "alice/pkg.zip"), await packageOf({ centroid: GOOD_RUN }));
     await put(join(folder, "other/alice/pkg.zip"), await damaged());
-    const args = ["train", path, "--session-string", worker.session, "--output-dir", join(folder, "out")];
+    // What the run of these packages is given is no configuration.
+    const args = [
+      "train",
+      path,
+      "--no-preflight",
+      "--session-string",
+      worker.session,
+      "--output-dir",
+      join(folder, "out"),
+    ];
     const run = await lab.runClient(clientConfig(test), args);
     assert.equal(run.code, 0, run.stderr);
     assert.equal(run.summary?.method, "rtc");
