@@ -43,8 +43,8 @@ export async function makeOwnFolder(parent: string, prefix: string): Promise<Own
 }
 
 /**
- * The folders in `parent` whose names begin with `prefix`, which belong to the user of `own`, a path, and whose
- * processes are gone. What cannot be looked at is left.
+ * The folders in `parent` whose names begin with `prefix`, which belong to the user of `own`, a path, are not `own`
+ * itself, and whose processes are gone. What cannot be looked at is left.
  */
 export async function* forsakenFolders(
   parent: string,
@@ -57,6 +57,8 @@ export async function* forsakenFolders(
     if (!name.startsWith(prefix)) continue;
     // The lock of a folder that is gone is taken for the folder itself.
     const path = join(parent, isDirectory ? name : name.slice(0, -LOCK.length));
+    // To find out that it is locked would take a third of a second.
+    if (path === own) continue;
     const isCandidate = isDirectory
       ? await mayBeForsaken(path, uid)
       : name.endsWith(LOCK) && await isOf(join(parent, name), uid) && !await isThere(path);

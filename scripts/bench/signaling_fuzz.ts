@@ -13,6 +13,8 @@ import { Dice, malformed, type Sender } from "./malformed.ts";
 const ATTACKERS = 4;
 /** Messages of one connection; then another is made, as after being thrown out. */
 const BURST = 500;
+/** Bursts into one room: wrong tokens close it to newcomers, and many rooms would be growth of another kind. */
+const BURSTS_PER_ROOM = 20;
 /** The two that behave say something so often, in milliseconds. */
 const SERVED_EVERY_MS = 20;
 const ANSWER_LIMIT_MS = 10_000;
@@ -67,17 +69,14 @@ async function attackAll(messages: number, strangers: readonly string[]): Promis
   let left = messages;
   const one = async (_: unknown, seed: number): Promise<void> => {
     const dice = new Dice(seed);
-    while (left > 0) {
+    for (let room: RoomKey | undefined, burst = 0; left > 0; burst++) {
       left -= BURST;
       const identity = await signIn(http, AbortSignal.timeout(60_000));
-      await attack(dice, { ...identity, ...await createRoom(http, identity, limitless()), strangers });
+      if (burst % BURSTS_PER_ROOM === 0) room = await createRoom(http, identity, AbortSignal.timeout(60_000));
+      await attack(dice, { ...identity, ...room!, strangers });
     }
   };
   await Promise.all(Array.from({ length: ATTACKERS }, one));
-}
-
-function limitless(): AbortSignal {
-  return new AbortController().signal;
 }
 
 /** Two peers of a room, one of which tells the other something now and then. */
