@@ -19,4 +19,5 @@ export { StorageResolver } from "./storage/resolver.ts";
 export { type SignalingOptions, type SignalingServer, startSignaling } from "./signaling/server.ts";
 export { runClientJob } from "./client/job.ts";
 export type { JobRequest } from "./client/undertaking.ts";
-export { type ClientEvent, jsonScreen, type Screen, type Summary, textScreen } from "./client/screen.ts";
+export { type ClientEvent, jsonScreen, type Screen, type Summary } from "./client/screen.ts";
+export { textScreen } from "./client/terminal_screen.ts";

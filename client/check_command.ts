@@ -48,7 +48,7 @@ async function check(path: string, flags: CheckFlags): Promise<void> {
   await configureLog(flags);
   const config = loadConfig(flags);
   const given: PackageToCheck = { ...await locatePackage(path), kind: kindOf(flags.kind) };
-  const screen = screenFor(flags);
+  const screen = await screenFor(flags);
   let isGood = true;
   const show = (findings: readonly Finding[]): void => {
     for (const finding of findings) {

@@ -14,7 +14,7 @@ import { Detached, WorkerLostError } from "./job_error.ts";
 import { type JobRecord, listRecords } from "./job_records.ts";
 import { prepareForJob } from "./prepare_job.ts";
 import { withInbox } from "./results.ts";
-import { type Screen, screenFor, table } from "./screen.ts";
+import { type Screen, table } from "./screen.ts";
 import { say } from "./talk.ts";
 import { withWorker } from "./with_worker.ts";
 
@@ -68,8 +68,7 @@ function unlessDetached(error: unknown): undefined {
 }
 
 async function showLog(id: string, flags: LogFlags): Promise<void> {
-  const { record, room, config } = await prepareForJob(id, flags);
-  const screen = screenFor(flags, "log");
+  const { record, room, config, screen } = await prepareForJob(id, flags, "log");
   await interruptible(screen, "the job goes on", async (signal) => {
     await withWorker(room, config, screen, signal, async ({ pipe }) => {
       const conversation = new Conversation(pipe);

@@ -1,20 +1,6 @@
 import stringWidth from "string-width";
+import type { Terminal, TerminalSize } from "./terminal.ts";
 
-/** A terminal, as far as it is needed to draw on it. */
-export interface Terminal {
-  /** Its width and height now. */
-  size(): TerminalSize;
-  write(text: string): void;
-}
-
-/** In characters. */
-export interface TerminalSize {
-  columns: number;
-  rows: number;
-}
-
-/** Size of a terminal that does not tell. */
-const USUAL: TerminalSize = { columns: 80, rows: 24 };
 /** It is drawn at most this often, in milliseconds: a log may be faster than any eye. */
 const EVERY_MS = 40;
 
@@ -22,28 +8,6 @@ const EVERY_MS = 40;
 const [BEGIN_FRAME, END_FRAME] = ["\x1b[?2026h", "\x1b[?2026l"];
 const ERASE_REST_OF_LINE = "\x1b[K";
 const ERASE_BELOW = "\x1b[J";
-
-/** The terminal on stderr. */
-export function stderrTerminal(): Terminal {
-  const encoder = new TextEncoder();
-  return {
-    size: terminalSize,
-    write: (text) => {
-      const bytes = encoder.encode(text);
-      for (let done = 0; done < bytes.length;) done += Deno.stderr.writeSync(bytes.subarray(done));
-    },
-  };
-}
-
-/** Some terminals say 0. */
-export function terminalSize(): TerminalSize {
-  try {
-    const { columns, rows } = Deno.consoleSize();
-    return { columns: columns || USUAL.columns, rows: rows || USUAL.rows };
-  } catch {
-    return USUAL;
-  }
-}
 
 /** Lines at the bottom of a terminal that are drawn over and over, while others are printed above them for good. */
 export class LiveArea {

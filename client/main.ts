@@ -131,7 +131,7 @@ async function submitPackage(
   flags: JobFlags,
 ): Promise<Outcome> {
   let hasEnded = false;
-  const screen = screenFor(flags);
+  const screen = await screenFor(flags);
   for (const text of config.notices) screen.show({ event: "info", text });
   const isLeft = await interruptible(screen, "a job that still runs is cancelled", async (signal, hold) => {
     const { packagePath: path, script, kind } = job;
@@ -182,7 +182,7 @@ async function suggestStorage(path: string, flags: JobFlags): Promise<void> {
   const file = await Deno.realPath(path).catch((error: unknown) => {
     throw new ConfigError(`cannot read ${path}: ${errorText(error)}`, { cause: error });
   });
-  const screen = screenFor(flags);
+  const screen = await screenFor(flags);
   await interruptible(screen, "nothing was changed", async (signal) => {
     const found = await withWorker(flags, config, screen, signal, (connection, { backends = [] }) => {
       return suggestBackends(connection, backends, file, screen, signal);

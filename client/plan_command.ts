@@ -73,7 +73,7 @@ export async function showPlan(
   );
   const storage = StorageConfig.fromConfig(config);
   checkWishes({ storage, preferredBackend, userSubdir });
-  const screen = screenFor(flags);
+  const screen = await screenFor(flags);
   await interruptible(screen, "nothing was changed", async (signal) => {
     const found = await (await areLabels(path, kind, configs)
       ? examineLabels(path, configs, signal)

@@ -2,6 +2,7 @@
 import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { roomOf } from "./attach.ts";
+import type { ClientEvent } from "./event.ts";
 import { checkRoom, type CommonFlags } from "./flags.ts";
 import { type JobRecord, readRecord } from "./job_records.ts";
 import { type Screen, screenFor } from "./screen.ts";
@@ -14,13 +15,20 @@ export interface Prepared {
   screen: Screen;
 }
 
-/** Room, settings and screen of a command about one job. Throws `ConfigError` for a job that nobody knows here. */
-export async function prepareForJob(id: string, flags: CommonFlags): Promise<Prepared> {
+/**
+ * Room, settings and screen of a command about one job; `result`: see `screenFor`. Throws `ConfigError` for a job that
+ * nobody knows here.
+ */
+export async function prepareForJob(
+  id: string,
+  flags: CommonFlags,
+  result?: ClientEvent["event"],
+): Promise<Prepared> {
   if (flags.sessionString !== undefined || flags.roomId !== undefined || flags.token !== undefined) {
     checkRoom(flags);
   }
   await configureLog(flags);
   const config = loadConfig(flags);
   const record = await readRecord(id);
-  return { record, room: roomOf(record, flags), config, screen: screenFor(flags) };
+  return { record, room: roomOf(record, flags), config, screen: await screenFor(flags, result) };
 }

@@ -1,15 +1,11 @@
 import { ProgressLines } from "../config/progress.ts";
 import { printable } from "../protocol/printable.ts";
 import type { ClientEvent, Screen } from "./event.ts";
-import { lineOf } from "./event_text.ts";
-import { stderrTerminal, terminalSize } from "./live_area.ts";
-import { TerminalScreen } from "./terminal_screen.ts";
+import { LineScreen } from "./line_screen.ts";
+import { canDraw } from "./terminal.ts";
 
 export type { ClientEvent, Screen, Summary } from "./event.ts";
 export { lineOf } from "./event_text.ts";
-
-/** A smaller terminal gets plain lines. */
-const LEAST = { columns: 30, rows: 6 };
 
 /** How a command is to tell what it does. */
 export interface ScreenFlags {
@@ -18,12 +14,16 @@ export interface ScreenFlags {
 }
 
 /** The screen that the flags ask for; `result`: the events for which the command is run, shown with `--quiet` too. */
-export function screenFor(
+export async function screenFor(
   { json = false, quiet = false }: ScreenFlags,
   result: ClientEvent["event"] = "summary",
-): Screen {
-  const screen = json ? jsonScreen() : quiet ? new LineScreen() : textScreen();
-  return quiet ? quietScreen(screen, result) : screen;
+): Promise<Screen> {
+  if (json) return quiet ? quietScreen(jsonScreen(), result) : jsonScreen();
+  if (quiet) return quietScreen(new LineScreen(), result);
+  if (!canDraw()) return new LineScreen();
+  // What measures the width of characters takes a quarter of a program's start.
+  const { textScreen } = await import("./terminal_screen.ts");
+  return textScreen();
 }
 
 /** Lets warnings and the result pass; errors are no events. */
@@ -49,42 +49,6 @@ export function jsonScreen(): Screen {
     },
     close(): void {},
   };
-}
-
-/**
- * For people: the job's output on stdout, everything else on stderr, line by line. Where stderr is a terminal, what
- * moves is drawn at its bottom.
- */
-export function textScreen(): Screen {
-  return canDraw() ? new TerminalScreen(stderrTerminal()) : new LineScreen();
-}
-
-function canDraw(): boolean {
-  if (!Deno.stderr.isTerminal() || Deno.env.get("TERM") === "dumb") return false;
-  const { columns, rows } = terminalSize();
-  return columns >= LEAST.columns && rows >= LEAST.rows;
-}
-
-class LineScreen implements Screen {
-  readonly #lines = new ProgressLines();
-
-  show(event: ClientEvent): void {
-    if (event.event === "progress") {
-      const line = this.#lines.line(event.what, event.done, event.total);
-      if (line !== undefined) console.error(line);
-      return;
-    }
-    const line = lineOf(event);
-    if (line === undefined) return;
-    if (event.event === "log" || event.event === "summary") console.log(line);
-    else console.error(line);
-  }
-
-  ask(question: string | undefined): void {
-    if (question !== undefined) console.error(question);
-  }
-
-  close(): void {}
 }
 
 /** Rows as aligned columns, made printable; the first row is the heading. */

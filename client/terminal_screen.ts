@@ -3,8 +3,10 @@ import { ProgressMeter, sizeText } from "../config/progress.ts";
 import { printable, printableOutput } from "../protocol/printable.ts";
 import type { ClientEvent, Screen } from "./event.ts";
 import { lineOf } from "./event_text.ts";
-import { cutToWidth, LiveArea, type Terminal, type TerminalSize } from "./live_area.ts";
+import { LineScreen } from "./line_screen.ts";
+import { cutToWidth, LiveArea } from "./live_area.ts";
 import { LossHistory } from "./loss_chart.ts";
+import { canDraw, stderrTerminal, type Terminal, type TerminalSize } from "./terminal.ts";
 import { trainingText } from "./training_status.ts";
 
 /** The chart is left out where the log would have less than twice its height. */
@@ -16,6 +18,14 @@ interface Movement {
   total: number;
   rate: string;
   meter: ProgressMeter;
+}
+
+/**
+ * For people: the job's output on stdout, everything else on stderr, line by line. Where stderr is a terminal, what
+ * moves is drawn at its bottom.
+ */
+export function textScreen(): Screen {
+  return canDraw() ? new TerminalScreen(stderrTerminal()) : new LineScreen();
 }
 
 /** On a terminal: what moves is drawn at the bottom, the log goes by above it. */

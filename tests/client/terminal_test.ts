@@ -17,7 +17,7 @@ async function onTerminal(
   let kept!: Pty;
   await withTempDir(async (dir) => {
     const file = join(dir, "program.ts");
-    const program = `import { screenFor } from "${SCREEN}"; const screen = screenFor({});
+    const program = `import { screenFor } from "${SCREEN}"; const screen = await screenFor({});
       const key = async () => { await Deno.stdin.read(new Uint8Array(100)); };
       const show = (events) => { for (const event of events) screen.show(event); };\n${code}`;
     await Deno.writeTextFile(file, program);

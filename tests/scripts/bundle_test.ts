@@ -6,7 +6,7 @@ import { PROGRAMS } from "../../scripts/programs.ts";
 /** Large, and needed by few commands: each of them makes a program start noticeably later. */
 const NOT_AT_START = [/^@aws-sdk\//, /^@smithy\//, /^yaml$/, /^node-datachannel$/, /^h5wasm$/, /^@redis\//];
 /** People wait for the client; the worker's launcher shares a file with what unpacks. */
-const NOT_AT_CLIENT_START = [...NOT_AT_START, /^@zip\.js\//];
+const NOT_AT_CLIENT_START = [...NOT_AT_START, /^@zip\.js\//, /^string-width$/];
 /** What only the tests, the examples and the type checker use. */
 const NOWHERE = [/^fast-check$/, /^fast-png$/, /^@types\//, /^esbuild$/, /^kubernetes-models$/];
 
