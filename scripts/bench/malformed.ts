@@ -1,25 +1,5 @@
 /** What hostile peers of a signaling server may send: messages of every kind, most of them broken in some way. */
-
-/** Random numbers, the same for the same seed. Source: mulberry32. */
-export class Dice {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-
-  /** A whole number below `sides`. */
-  roll(sides: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ this.#state >>> 15, 1 | this.#state);
-    t ^= t + Math.imul(t ^ t >>> 7, 61 | t);
-    return ((t ^ t >>> 14) >>> 0) % sides;
-  }
-
-  pick<T>(from: readonly T[]): T {
-    return from[this.roll(from.length)]!;
-  }
-}
+import type { Dice } from "../dice.ts";
 
 /** Who sends, and what it knows. */
 export interface Sender {
@@ -138,7 +118,7 @@ function rubbish(dice: Dice): string | Uint8Array<ArrayBuffer> {
     case 0:
       return dice.pick(ODD);
     case 1:
-      return Uint8Array.from({ length: dice.roll(200) }, () => dice.roll(256));
+      return dice.bytes(199);
     case 2:
       return String.fromCharCode(...Array.from({ length: dice.roll(200) }, () => dice.roll(0x10000)));
     default:

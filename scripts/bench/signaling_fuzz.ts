@@ -7,7 +7,8 @@ import { once } from "node:events";
 // @deno-types="@types/ws"
 import { WebSocket } from "ws";
 import { createRoom, type Identity, type RoomKey, signIn } from "../../signaling/account.ts";
-import { Dice, malformed, type Sender } from "./malformed.ts";
+import { Dice } from "../dice.ts";
+import { malformed, type Sender } from "./malformed.ts";
 
 /** Who sends at the same time. */
 const ATTACKERS = 4;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Dice, malformed, type Sender } from "../../scripts/bench/malformed.ts";
+import { malformed, type Sender } from "../../scripts/bench/malformed.ts";
+import { Dice } from "../../scripts/dice.ts";
 import { LabProcess } from "../../scripts/local_lab.ts";
 import { runArguments } from "../../scripts/programs.ts";
 import { createRoom, type RoomKey, signIn } from "../../signaling/account.ts";

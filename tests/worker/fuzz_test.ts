@@ -7,6 +7,7 @@ import { formatAck, formatFrame, parseFrame } from "../../protocol/link.ts";
 import type { FilesMessageType } from "../../protocol/message.ts";
 import type { Link } from "../../rtc/link.ts";
 import { FilesReceiver } from "../../rtc/receive_files.ts";
+import { Dice } from "../../scripts/dice.ts";
 import { IncomingFolder } from "../../storage/incoming.ts";
 import { liveBytes } from "../memory.ts";
 import type { FakeNative } from "../rtc/fake_native.ts";
@@ -21,31 +22,6 @@ const MESSAGES = 1_000_000;
 const BURST = 2_000;
 /** Memory may grow by so many bytes: less than a hundred for each message. */
 const GROWTH = 64 * 1024 * 1024;
-
-/** Random numbers, the same each time. */
-class Dice {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-
-  /** A whole number below `sides`. */
-  roll(sides: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ this.#state >>> 15, 1 | this.#state);
-    t ^= t + Math.imul(t ^ t >>> 7, 61 | t);
-    return ((t ^ t >>> 14) >>> 0) % sides;
-  }
-
-  pick<T>(from: readonly T[]): T {
-    return from[this.roll(from.length)]!;
-  }
-
-  bytes(most: number): Uint8Array {
-    return Uint8Array.from({ length: this.roll(most + 1) }, () => this.roll(256));
-  }
-}
 
 const HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const LISTS: readonly object[] = [
