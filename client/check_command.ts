@@ -9,7 +9,7 @@ import type { PackageType } from "../protocol/message.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { freeSpace, SPACE_FACTOR } from "../storage/space.ts";
 import { Conversation } from "./conversation.ts";
-import { checkRoom, type CommonFlags, interruptible, withMemoryOption, withRoomOptions } from "./flags.ts";
+import { type CommonFlags, interruptible, namesRoom, withMemoryOption, withRoomOptions } from "./flags.ts";
 import { locatePackage } from "./given_package.ts";
 import { type Attempt, planSubmission } from "./plan.ts";
 import { askWorker, findingsHere } from "./preflight/ask_worker.ts";
@@ -43,8 +43,7 @@ export function addCheckCommand(program: Command): void {
 }
 
 async function check(path: string, flags: CheckFlags): Promise<void> {
-  const hasRoom = [flags.sessionString, flags.roomId, flags.token].some((flag) => flag !== undefined);
-  if (hasRoom) checkRoom(flags);
+  const hasRoom = namesRoom(flags);
   await configureLog(flags);
   const config = loadConfig(flags);
   const given: PackageToCheck = { ...await locatePackage(path), kind: kindOf(flags.kind) };

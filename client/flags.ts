@@ -43,6 +43,13 @@ export function withFetchOptions(command: Command): Command {
     .option("--force", "with --fetch: overwrite files there that are others");
 }
 
+/** Whether the flags name a room. Throws {@link ConfigError} when they name half of one, or two. */
+export function namesRoom(flags: RoomFlags): boolean {
+  const isNamed = [flags.sessionString, flags.roomId, flags.token].some((flag) => flag !== undefined);
+  if (isNamed) checkRoom(flags);
+  return isNamed;
+}
+
 /** Throws {@link ConfigError} unless the flags name a room. */
 export function checkRoom(flags: RoomFlags): void {
   const room = flags.roomId !== undefined || flags.token !== undefined;

@@ -13,7 +13,7 @@ import { makePackage } from "./bare_labels.ts";
 import { addCheckCommand } from "./check_command.ts";
 import { addConfigCommands } from "./config_command.ts";
 import { checkFetch, fetchAtEnd } from "./fetch_job.ts";
-import { checkRoom, interruptible, withMemoryOption, withRoomOptions } from "./flags.ts";
+import { checkRoom, interruptible, namesRoom, withMemoryOption, withRoomOptions } from "./flags.ts";
 import type { DoctorFlags } from "./doctor.ts";
 import { areLabels, checkPackage } from "./given_package.ts";
 import { runClientJob } from "./job.ts";
@@ -165,9 +165,7 @@ async function submitPackage(
 }
 
 async function examine(flags: DoctorFlags): Promise<void> {
-  if (flags.roomId !== undefined || flags.token !== undefined || flags.sessionString !== undefined) {
-    checkRoom(flags);
-  }
+  namesRoom(flags);
   // Log lines would come between the findings.
   if (flags.verbose) await configureLog(flags);
   const { doctor } = await import("./doctor.ts");

@@ -3,7 +3,7 @@ import { type Config, loadConfig } from "../config/load.ts";
 import { configureLog } from "../config/log.ts";
 import { roomOf } from "./attach.ts";
 import type { ClientEvent } from "./event.ts";
-import { checkRoom, type CommonFlags } from "./flags.ts";
+import { type CommonFlags, namesRoom } from "./flags.ts";
 import { type JobRecord, readRecord } from "./job_records.ts";
 import { type Screen, screenFor } from "./screen.ts";
 
@@ -24,9 +24,7 @@ export async function prepareForJob(
   flags: CommonFlags,
   result?: ClientEvent["event"],
 ): Promise<Prepared> {
-  if (flags.sessionString !== undefined || flags.roomId !== undefined || flags.token !== undefined) {
-    checkRoom(flags);
-  }
+  namesRoom(flags);
   await configureLog(flags);
   const config = loadConfig(flags);
   const record = await readRecord(id);
