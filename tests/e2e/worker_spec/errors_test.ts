@@ -125,6 +125,12 @@ Deno.test("Shared Storage Error Handling: Corrupted file detection", () =>
     assert.ok(said.includes("data of the package\n"));
   }));
 
+/** Arguments of the real client. What the runs of these packages are given is no configuration. */
+function submission(path: string, session: string, folder: string): string[] {
+  const out = join(folder, "out");
+  return ["train", path, "--no-preflight", "--session-string", session, "--output-dir", out];
+}
+
 Deno.test("Shared Storage Error Handling: Corrupted file detection, with the real client: it retries over RTC", () =>
   scenario(async (test) => {
     const { client, clientMount, folder, lab, worker } = test;
@@ -133,16 +139,7 @@ Deno.test("Shared Storage Error Handling: Corrupted file detection, with the rea
     await worker.process.line(/ready for the next client/);
     // Both see the same damaged file, so that only unpacking finds it.
     const path = await put(join(clientMount, "alice/pkg.zip"), await damaged());
-    // What the run of these packages is given is no configuration.
-    const args = [
-      "train",
-      path,
-      "--no-preflight",
-      "--session-string",
-      worker.session,
-      "--output-dir",
-      join(folder, "out"),
-    ];
+    const args = submission(path, worker.session, folder);
     const run = await lab.runClient(clientConfig(test), args);
     const methods = run.events.flatMap((event) =>
       event.event === "method" ? [[event.method, event.why]] : []
@@ -161,16 +158,7 @@ Deno.test("Shared Storage Error Handling: Corrupted file detection, where only t
     await worker.process.line(/ready for the next client/);
     const path = await put(join(clientMount, "alice/pkg.zip"), await packageOf({ centroid: GOOD_RUN }));
     await put(join(folder, "other/alice/pkg.zip"), await damaged());
-    // What the run of these packages is given is no configuration.
-    const args = [
-      "train",
-      path,
-      "--no-preflight",
-      "--session-string",
-      worker.session,
-      "--output-dir",
-      join(folder, "out"),
-    ];
+    const args = submission(path, worker.session, folder);
     const run = await lab.runClient(clientConfig(test), args);
     assert.equal(run.code, 0, run.stderr);
     assert.equal(run.summary?.method, "rtc");
