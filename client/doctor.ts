@@ -4,11 +4,12 @@ import { join } from "node:path";
 import type { Check } from "../config/checkup.ts";
 import { reportChecks } from "../config/checkup_report.ts";
 import type { Config } from "../config/load.ts";
-import { examineSettings, type PermissionFlags, runtimeChecks } from "../config/setup_checks.ts";
+import { CLIENT_PERMISSIONS } from "../config/permissions.ts";
+import { examineSettings, runtimeChecks } from "../config/setup_checks.ts";
 import { parseSession } from "../protocol/session_string.ts";
 import { iceChecks } from "../rtc/ice_checks.ts";
 import type { RoomKey } from "../signaling/account.ts";
-import { serverChecks } from "../signaling/server_checks.ts";
+import { SERVER_CHECKS_MS, serverChecks } from "../signaling/server_checks.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { backendChecks } from "../storage/backend_check.ts";
 import { backendLeftoverCheck, leftoverCheck } from "../storage/leftover_check.ts";
@@ -26,20 +27,8 @@ export interface DoctorFlags extends CommonFlags {
   package?: string;
 }
 
-/** What the client does, as flags of `deno run`. */
-const PERMISSIONS: PermissionFlags = [
-  "--allow-read",
-  "--allow-write",
-  "--allow-net",
-  "--allow-env",
-  "--allow-sys=homedir,statfs,osRelease",
-  "--allow-ffi",
-];
-
 /** What was left so long ago, in milliseconds, is not in use any more: jobs are given three days. */
 const LEFT_MS = 3 * 24 * 3_600_000;
-/** The signaling server's part of the checks that wait for it, in milliseconds. */
-const SERVER_MS = 40_000;
 
 /** Runs all checks and shows what they find. Throws `ExitCode` when something does not work, `ConfigError`. */
 export async function doctor(flags: DoctorFlags): Promise<void> {
@@ -47,7 +36,7 @@ export async function doctor(flags: DoctorFlags): Promise<void> {
   const packageBytes = await packageSize(flags.package);
   const { config, check } = examineSettings(flags);
   const checks = config ? configuredChecks(config, flags, room, packageBytes) : [];
-  await reportChecks([...runtimeChecks("sleap-rtc-client", PERMISSIONS), check, ...checks], flags);
+  await reportChecks([...runtimeChecks("sleap-rtc-client", CLIENT_PERMISSIONS), check, ...checks], flags);
 }
 
 function roomOf({ sessionString, roomId, token }: DoctorFlags): RoomKey | undefined {
@@ -73,8 +62,8 @@ function configuredChecks(
   return [
     ...backendChecks(backends, { role: "client", userSubdir, packageBytes }),
     ...ofServer,
-    ...iceChecks({ loading, servers, serversMs: SERVER_MS, relayOnly }),
-    ...(room ? workerChecks(config, flags, facts.isOpen, SERVER_MS) : []),
+    ...iceChecks({ loading, servers, serversMs: SERVER_CHECKS_MS, relayOnly }),
+    ...(room ? workerChecks(config, flags, facts.isOpen, SERVER_CHECKS_MS) : []),
     ...backends.filter(({ isObjectStore }) => !isObjectStore).map(backendLeftoverCheck),
     leftoverCheck(
       `leftovers in ${outputDir}`,

@@ -2,6 +2,7 @@
 import { type Check, type Finding, type Found, single } from "./checkup.ts";
 import { type Config, type ConfigFlags, traceConfig, type TracedConfig } from "./load.ts";
 import { ConfigFileError } from "./mistake.ts";
+import type { PermissionFlags } from "./permissions.ts";
 import { SECRET_KEY } from "./schema.ts";
 import { errorText, UserError } from "./user_error.ts";
 import { versionText } from "./version.ts";
@@ -10,9 +11,6 @@ import { versionText } from "./version.ts";
 const TRIED = { oldest: "2.5.0", newest: "2.9" };
 /** These checks ask this process and one small file, in milliseconds. */
 const LIMIT_MS = 5_000;
-
-/** Permissions of a program, as its flags: `--allow-read`, `--allow-sys=homedir,statfs`. */
-export type PermissionFlags = readonly string[];
 
 /** Version of the runtime, and the permissions that this process has of those it uses. */
 export function runtimeChecks(program: string, flags: PermissionFlags): Check[] {

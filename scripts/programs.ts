@@ -1,7 +1,10 @@
-/**
- * The three programs and the permissions each is given, from source and compiled. Paths, hosts and variables that only
- * the configuration names cannot be listed here; the worker narrows them for its engine when it starts.
- */
+/** The three programs, and how they are run. */
+import {
+  CLIENT_PERMISSIONS,
+  type PermissionFlags,
+  SIGNALING_PERMISSIONS,
+  WORKER_PERMISSIONS,
+} from "../config/permissions.ts";
 
 /** One program. */
 export interface Program {
@@ -10,7 +13,7 @@ export interface Program {
   /** Entry point, from the project's root. */
   entry: string;
   /** Permission flags of `deno run` and `deno compile`. */
-  permissions: readonly string[];
+  permissions: PermissionFlags;
   /** Entry points of its Web Workers, which a compiled program must be told of. */
   workers: readonly string[];
   /** Whether it loads the native WebRTC library. */
@@ -22,44 +25,21 @@ export const PROGRAMS: readonly Program[] = [
   {
     name: "sleap-rtc-client",
     entry: "client/main.ts",
-    permissions: [
-      "--allow-read",
-      "--allow-write",
-      "--allow-net",
-      "--allow-env",
-      "--allow-sys=homedir,statfs,osRelease",
-      "--allow-ffi",
-    ],
+    permissions: CLIENT_PERMISSIONS,
     workers: ["client/preflight/labels_worker.ts"],
     hasAddon: true,
   },
   {
-    // The launcher hands on to the sandboxed engine no more than it has itself.
     name: "sleap-rtc-worker",
     entry: "worker/main.ts",
-    permissions: [
-      "--allow-read",
-      "--allow-write",
-      "--allow-net",
-      "--allow-env",
-      "--allow-sys=homedir,statfs,osRelease,hostname,uid",
-      "--allow-ffi",
-      "--allow-run",
-    ],
+    permissions: WORKER_PERMISSIONS,
     workers: ["worker/engine.ts"],
     hasAddon: true,
   },
   {
     name: "sleap-rtc-signaling",
     entry: "signaling/main.ts",
-    // Files for its store and the certificate alone: it gives up the others when it has started.
-    permissions: [
-      "--allow-read",
-      "--allow-write",
-      "--allow-net",
-      "--allow-env=SLEAP_RTC_STORE,SLEAP_RTC_ICE_CREDENTIAL,SLEAP_RTC_ADMIN_KEY,NO_COLOR,FORCE_COLOR,CLICOLOR_FORCE",
-      "--allow-sys=homedir",
-    ],
+    permissions: SIGNALING_PERMISSIONS,
     workers: [],
     hasAddon: false,
   },

@@ -22,6 +22,8 @@ import { SignalingError } from "./signaling_error.ts";
 
 /** The server's answers are waited for so long, in milliseconds, each. */
 const ANSWER_MS = 8_000;
+/** All of the server's checks together, for those that wait for them, in milliseconds. */
+export const SERVER_CHECKS_MS = 5 * ANSWER_MS;
 /** Clocks that differ by more, in milliseconds: tokens are refused that should not be. */
 const CLOCK_MS = 60_000;
 /** A certificate that ends within so many days is told. */
@@ -69,7 +71,7 @@ export function serverChecks(address: ServerAddress): { checks: Check[]; facts: 
     ),
     {
       what: "room",
-      limitMs: 5 * ANSWER_MS,
+      limitMs: SERVER_CHECKS_MS,
       async *look(signal): AsyncGenerator<Finding> {
         const told: { iceServers: readonly IceServer[]; isOpen: boolean } = { iceServers: [], isOpen: false };
         try {

@@ -2,10 +2,11 @@
 import { type Check, type Found, single } from "../config/checkup.ts";
 import { reportChecks } from "../config/checkup_report.ts";
 import type { Config } from "../config/load.ts";
-import { examineSettings, type PermissionFlags, runtimeChecks } from "../config/setup_checks.ts";
+import { WORKER_PERMISSIONS } from "../config/permissions.ts";
+import { examineSettings, runtimeChecks } from "../config/setup_checks.ts";
 import { iceChecks } from "../rtc/ice_checks.ts";
 import type { RoomKey } from "../signaling/account.ts";
-import { serverChecks } from "../signaling/server_checks.ts";
+import { SERVER_CHECKS_MS, serverChecks } from "../signaling/server_checks.ts";
 import { StorageConfig } from "../storage/backend.ts";
 import { backendChecks } from "../storage/backend_check.ts";
 import { backendLeftoverCheck } from "../storage/leftover_check.ts";
@@ -13,35 +14,12 @@ import { packageSize } from "../storage/space.ts";
 import { scratchChecks } from "./scratch_checks.ts";
 import { withinLimits } from "./storage_access.ts";
 import { trainerChecks, tryJobSandbox } from "./trainer_checks.ts";
+import type { WorkerFlags } from "./flags.ts";
 
 /** Flags of `doctor`: those of the worker, and the package that has to have room. */
-export interface DoctorFlags {
-  config?: string;
-  roomId?: string;
-  token?: string;
-  sharedStorageRoot?: string;
-  scratch?: string;
-  relayOnly?: boolean;
-  allowRead?: string[];
-  allowWrite?: string[];
-  verbose?: boolean;
-  json?: boolean;
+export interface DoctorFlags extends WorkerFlags {
   package?: string;
 }
-
-/** What the launcher does, as flags of `deno run`; its engine is given less. */
-const PERMISSIONS: PermissionFlags = [
-  "--allow-read",
-  "--allow-write",
-  "--allow-net",
-  "--allow-env",
-  "--allow-sys=homedir,statfs,osRelease,hostname,uid",
-  "--allow-ffi",
-  "--allow-run",
-];
-
-/** The signaling server's part of the checks that wait for it, in milliseconds. */
-const SERVER_MS = 40_000;
 
 /** Which folders may be used is asked of this process, and where links lead of the disk; in milliseconds. */
 const ACCESS_MS = 10_000;
@@ -55,7 +33,7 @@ export async function doctor(flags: DoctorFlags): Promise<void> {
   loading.catch(() => {});
   const checks = config ? configuredChecks(config, flags, loading, packageBytes) : [];
   try {
-    await reportChecks([...runtimeChecks("sleap-rtc-worker", PERMISSIONS), check, ...checks], flags);
+    await reportChecks([...runtimeChecks("sleap-rtc-worker", WORKER_PERMISSIONS), check, ...checks], flags);
   } finally {
     await loading.then(({ closeLibrary }) => closeLibrary(), () => {});
   }
@@ -89,7 +67,7 @@ function configuredChecks(
     ),
     ...trainerChecks(worker),
     ...ofServer,
-    ...iceChecks({ loading, servers, serversMs: SERVER_MS, relayOnly }),
+    ...iceChecks({ loading, servers, serversMs: SERVER_CHECKS_MS, relayOnly }),
     ...backends.filter(({ isObjectStore }) => !isObjectStore).map(backendLeftoverCheck),
   ];
 }

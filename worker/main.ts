@@ -10,6 +10,7 @@ import { ConfigError } from "../config/user_error.ts";
 import { removeForsaken } from "../storage/incoming.ts";
 import { removeForsakenFolders } from "../storage/own_folder.ts";
 import type { DoctorFlags } from "./doctor.ts";
+import type { WorkerFlags } from "./flags.ts";
 import type { EngineSettings } from "./engine_messages.ts";
 import { type JobSandbox, SANDBOX_PREFIX } from "./bubblewrap.ts";
 import { hostProperties, listGpus } from "./host.ts";
@@ -22,20 +23,10 @@ import { splitPaths, withinLimits } from "./storage_access.ts";
 
 const logger = getLogger(["sleap-rtc", "worker"]);
 
-interface Flags {
-  config?: string;
-  roomId?: string;
-  token?: string;
-  sharedStorageRoot?: string;
-  scratch?: string;
-  relayOnly?: boolean;
-  allowRead?: string[];
-  allowWrite?: string[];
+interface Flags extends WorkerFlags {
   checkSandbox?: boolean;
-  verbose?: boolean;
   quiet?: boolean;
   logFormat?: LogFormat;
-  json?: boolean;
 }
 
 const EXAMPLES = `  A worker in a new room; it prints the session string that clients use:
