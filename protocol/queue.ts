@@ -12,7 +12,7 @@ const reason = z.string().max(1_000);
 export const queueIdSchema = z.string().regex(/^[A-Za-z0-9_-]{8,64}$/);
 
 /** What a worker must have to be offered a job. */
-export const requirementsSchema = z.object({
+const requirementsSchema = z.object({
   /** A storage backend. */
   storage: name.optional(),
   /** MiB. */
@@ -22,8 +22,6 @@ export const requirementsSchema = z.object({
   /** This worker and no other. */
   worker: peer.optional(),
 });
-/** See {@link requirementsSchema}. */
-export type Requirements = z.infer<typeof requirementsSchema>;
 
 /** A job as its client submits it. */
 export const queuedJobSchema = z.object({
