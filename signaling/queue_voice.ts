@@ -22,6 +22,8 @@ export class QueueVoice {
   /** Why jobs wait though a worker is free. */
   readonly #waits = new WeakMap<Job, string>();
   #soon: (() => void) | undefined;
+  /** Jobs whose worker has just been asked, and what keeps their clients from being told. */
+  readonly #asked = new Map<Job, () => void>();
 
   constructor(
     order: FairOrder,
@@ -46,6 +48,19 @@ export class QueueVoice {
     const message: JobStateMessage = { type: "job_state", job: id, state, reason };
     if (worker !== undefined && !hasEnded(job.record)) message.worker = worker;
     send(peer.connection, message);
+  }
+
+  /**
+   * Tells that a worker is asked, unless it answers at once: two short messages in a row would hold the second back
+   * until the first is acknowledged (Nagle's algorithm, RFC 896), tens of milliseconds.
+   */
+  tellAsked(job: Job): void {
+    this.#asked.get(job)?.();
+    const forget = this.#clock.after(SOON_MS, () => {
+      this.#asked.delete(job);
+      if (job.record.state === "offered") this.tell(job);
+    });
+    this.#asked.set(job, forget);
   }
 
   /** It waits for a busy worker, for this reason. */
@@ -79,6 +94,7 @@ export class QueueVoice {
 
   stop(): void {
     this.#soon?.();
+    for (const forget of this.#asked.values()) forget();
   }
 
   #tellChanged(jobs: readonly Job[]): void {

@@ -47,9 +47,8 @@ export class RoomJobs {
     this.#settings.book.keep(job, () => {
       then();
       const { state: now } = job.record;
-      if (now === state ? state !== "offered" : state === "queued" && now === "offered") {
-        this.voice.tell(job);
-      }
+      if (state === "queued" && now === "offered") this.voice.tellAsked(job);
+      else if (state === now && now !== "offered") this.voice.tell(job);
     });
   }
 

@@ -46,6 +46,21 @@ Deno.test("who does not answer in time is passed over", () =>
     assert.equal((await lab.kept())["job-0001"], "assigned w2");
   }));
 
+Deno.test("a client is told who is asked when that takes a while, and of a quick answer alone", () =>
+  withQueue(async (lab) => {
+    lab.worker("w1", { job_slots: 2 });
+    lab.client("ada");
+    lab.submit("ada", "job-0001");
+    await lab.queue.settled();
+    lab.answer("w1", "job-0001");
+    await lab.pass(1_000);
+    assert.deepEqual(await lab.news("ada"), ["assigned job-0001 w1"]);
+    lab.worker("w2");
+    lab.submit("ada", "job-0002", { avoid: ["w1"] });
+    await lab.pass(1_000);
+    assert.deepEqual(await lab.news("ada"), ["queued job-0002 1"]);
+  }));
+
 Deno.test("a worker that leaves while it is asked is passed over", () =>
   withQueue(async (lab) => {
     lab.worker("w1");
