@@ -12,7 +12,7 @@ export const LINK = "link";
 /** A sender has at most so many bytes under way that the other side has not consumed … */
 export const WINDOW_BYTES = 16 * 1024 * 1024;
 /** … and with one lane so many: more would only fill memory. */
-export const ONE_LANE_WINDOW_BYTES = 2 * 1024 * 1024;
+export const ONE_LANE_WINDOW_BYTES = 8 * 1024 * 1024;
 /** Kind, one zero byte, and a sequence number of 48 bits. */
 const HEADER_BYTES = 8;
 const SEQUENCE_BYTES = 6;

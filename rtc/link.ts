@@ -24,13 +24,15 @@ const logger = getLogger(["sleap-rtc", "link"]);
 /** Keep-alives on each lane, in milliseconds. */
 const KEEP_ALIVE_MS = 2_000;
 /** What arrives, and what is done with, is acknowledged after so many bytes of both … */
-const ACK_BYTES = ONE_LANE_WINDOW_BYTES / 4;
+const ACK_BYTES = 512 * 1024;
 /** … or, when less, after so many milliseconds. */
 const ACK_MS = 25;
 /** Where there are several lanes, what arrives over one is told after so many bytes: it makes room for more. */
 const LANE_ACK_BYTES = 128 * 1024;
-/** Bytes queued in a lane, at most and to be filled up again. */
+/** Bytes queued in each of several lanes, at most and to be filled up again: what waits there cannot go elsewhere. */
 const WATER_MARKS = [512 * 1024, 256 * 1024] as const;
+/** The same in a single lane, whose sender may be late to fill it up where the processors are busy. */
+const ONE_LANE_WATER_MARKS = [4 * 1024 * 1024, 1024 * 1024] as const;
 /** The other side's hello is waited for so long, in milliseconds. */
 const HELLO_LIMIT_MS = 10_000;
 /** How often an idle lane looks for messages that are late on another, in milliseconds. */
@@ -233,7 +235,6 @@ export class Link implements Pipe {
       untoldBytes: 0,
       isLost: false,
     };
-    channel.setWaterMarks(...WATER_MARKS);
     this.#lanes.add(lane);
     this.#shareOut();
     keepAlive(channel, KEEP_ALIVE_MS);
@@ -264,7 +265,11 @@ export class Link implements Pipe {
   }
 
   #shareOut(): void {
-    this.#outbox.window = this.#lanes.size > 1 ? WINDOW_BYTES : ONE_LANE_WINDOW_BYTES;
+    const isOne = this.#lanes.size < 2;
+    this.#outbox.window = isOne ? ONE_LANE_WINDOW_BYTES : WINDOW_BYTES;
+    for (const { channel } of this.#lanes) {
+      channel.setWaterMarks(...(isOne ? ONE_LANE_WATER_MARKS : WATER_MARKS));
+    }
   }
 
   /** Gives waiting messages to a lane, as fast as it takes them. */

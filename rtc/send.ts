@@ -1,6 +1,7 @@
 import { formatMessage, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { isKeepAlive } from "./channel.ts";
 import type { Pipe } from "./pipe.ts";
+import { readAhead } from "./read_ahead.ts";
 import { TransferError } from "./transfer_error.ts";
 
 /** Bytes per read from disk. */
@@ -36,16 +37,13 @@ export async function sendFile(
     throw new TransferError(`the name "${name}" has a colon, which the wire format cannot carry`);
   }
   await channel.send(formatMessage({ type: "FILE_META", name, size, hint }));
-  const buffer = new Uint8Array(READ_BYTES);
   let done = 0;
-  for (;;) {
+  for await (const block of readAhead(file, Infinity, READ_BYTES)) {
     signal?.throwIfAborted();
-    const read = await file.read(buffer);
-    if (read === null) break;
-    done += read;
+    done += block.length;
     if (done > size) break;
-    for (let start = 0; start < read; start += chunkBytes) {
-      for (const chunk of unmistakable(buffer.subarray(start, Math.min(start + chunkBytes, read)))) {
+    for (let start = 0; start < block.length; start += chunkBytes) {
+      for (const chunk of unmistakable(block.subarray(start, start + chunkBytes))) {
         await channel.send(chunk, signal);
       }
     }

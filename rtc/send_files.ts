@@ -18,10 +18,11 @@ import {
 import { type FilesMessageType, formatMessage } from "../protocol/message.ts";
 import { parseJson } from "../protocol/parse_json.ts";
 import type { Link } from "./link.ts";
+import { readAhead } from "./read_ahead.ts";
 import { ConnectionError, TransferError } from "./transfer_error.ts";
 
 /** Bytes per read from disk. */
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 16 * MAX_CHUNK_BYTES;
 /** A list of files has about so many bytes at most; one entry of 4 KiB more still fits a message. */
 const LIST_BYTES = 32 * 1024;
 
@@ -230,14 +231,11 @@ export class FilesSender {
     length: number,
     use: (bytes: Uint8Array) => unknown,
   ): Promise<number> {
-    const buffer = new Uint8Array(Math.min(READ_BYTES, Math.max(1, length)));
     let done = 0;
-    while (done < length) {
+    for await (const bytes of readAhead(file, length, READ_BYTES)) {
       this.#stop.signal.throwIfAborted();
-      const read = await file.read(buffer.subarray(0, Math.min(buffer.length, length - done)));
-      if (read === null) break;
-      await use(buffer.subarray(0, read));
-      done += read;
+      await use(bytes);
+      done += bytes.length;
     }
     return done;
   }

@@ -140,7 +140,7 @@ async function filesInto(channel: Channel, folder: string): Promise<void> {
     // As a worker keeps a package: what a crash of the machine takes can be sent again.
     receiver = new FilesReceiver(link, parseOffer(message.json)!, {
       root: folder,
-      durable: true,
+      durable: false,
       onProgress,
     });
     return await receiver.start();
