@@ -9,6 +9,7 @@ import { askWorker, canAsk } from "./ask_worker.ts";
 import { misfit, type Needs, noWorker, NoWorkerError, rankWorkers, workerInfo } from "./choose_worker.ts";
 import type { Connection } from "./connect.ts";
 import { backendOrder } from "./plan.ts";
+import { Detached, WorkerLostError } from "./job_error.ts";
 import { awaitTurn, newQueueId, withdraw } from "./queue.ts";
 import {
   type ChoiceFlags,
@@ -79,6 +80,8 @@ interface Search {
 interface Found {
   target: Target;
   connection: Connection;
+  /** The id under which the server has the job, if it was queued. */
+  queued?: string;
 }
 
 /**
@@ -116,12 +119,23 @@ export async function withWorker<Result>(
     const isQueued = flags.job !== undefined && signaling.serverFeatures.includes(QUEUE);
     const found = await (isQueued ? findByQueue(search, flags.job!) : findDirectly(search));
     connection = found.connection;
-    return await body(connection, found.target);
+    try {
+      return await body(connection, found.target);
+    } catch (error) {
+      // Before the worker hears that this client leaves: else the server would offer it the job once more.
+      if (found.queued !== undefined && !goesOn(error)) withdraw(signaling, found.queued);
+      throw error;
+    }
   } finally {
     await connection?.close();
     signaling.close();
     await deletePeer(config.signalingHttp, signaling.peerId, signaling.idToken);
   }
+}
+
+/** Whether a job goes on though its client leaves it with this error. */
+function goesOn(error: unknown): boolean {
+  return error instanceof Detached || (error instanceof WorkerLostError && error.started);
 }
 
 /** Whether a server runs on this very machine. */
@@ -171,7 +185,8 @@ async function findByQueue(
         (await signaling.discover()).find(({ peer_id }) => peer_id === turn.worker);
       const backends = known && workerInfo(known).backends;
       const target = { peerId: turn.worker, backends, room: signaling.room };
-      return { target, connection: await connect(target, worker === undefined ? 0 : undefined) };
+      const connection = await connect(target, worker === undefined ? 0 : undefined);
+      return { target, connection, queued: job.id };
     } catch (error) {
       if (signal.aborted || worker !== undefined || !(error instanceof ConnectionError)) {
         withdraw(signaling, job.id);

@@ -2,10 +2,14 @@
 import { Conversation } from "../conversation.ts";
 import type { Connection } from "../connect.ts";
 import type { Screen } from "../screen.ts";
+import { pause } from "../../signaling/presence.ts";
 import { askWorker } from "./ask_worker.ts";
 import type { PackageToCheck } from "./check.ts";
 import { type Finding, findingText, PackageFaultsError } from "./finding.ts";
 import type { Questions } from "./questions.ts";
+
+/** A look beside a job leaves the first moments to that, in milliseconds: one that is over by then needs none. */
+const BESIDE_AFTER_MS = 250;
 
 /** How a worker is reached, and what it can do. */
 type Reached = Pick<Connection, "pipe" | "features">;
@@ -50,6 +54,8 @@ export class Preflight implements Disposable {
    */
   async beside(conversation: Conversation, features: Connection["features"]): Promise<void> {
     try {
+      await pause(BESIDE_AFTER_MS, this.#signal);
+      this.#signal.throwIfAborted();
       const { files, packedBytes } = await this.#look();
       using aside = conversation.aside("PREFLIGHT_REPORT");
       const talk = { conversation: aside, screen: this.#screen, signal: this.#signal };

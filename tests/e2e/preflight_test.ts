@@ -82,6 +82,22 @@ Deno.test("a package that cannot succeed is not sent; --no-preflight sends it", 
     assert.equal(sent.code, 1);
   }));
 
+Deno.test("a client that leaves before its job begins leaves no place behind that is kept for it", () =>
+  withLab(async (test) => {
+    const worker = await startWorker(test);
+    const room = ["--session-string", worker.session, "--transfer", "rtc"];
+    const bad = await packageNaming(test, []);
+    await Deno.truncate(join(bad, NAME), 500);
+    for (let time = 0; time < 3; time++) {
+      assert.equal((await test.lab.runClient(clientConfig(test), ["train", bad, ...room])).code, 1);
+    }
+    const good = await packageIn(test.home);
+    const trained = await test.lab.runClient(clientConfig(test), ["train", good, ...room]);
+    assert.equal(trained.code, 0, trained.stderr);
+    // Nobody who had left was waited for.
+    assert.doesNotMatch(worker.process.output, /its client did not come/);
+  }));
+
 Deno.test("videos outside of a package are looked for on the worker: before it is sent, else beside its job", () =>
   withLab(async (test) => {
     const worker = await startWorker(test);
