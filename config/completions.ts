@@ -9,14 +9,32 @@ const FILES = ":files";
 const SHELLS = ["bash", "zsh", "fish"] as const;
 type Shell = typeof SHELLS[number];
 
+/** What makes each shell read the script, and the file in which each new shell finds that. */
+const START_UP: Readonly<Record<Shell, { line: (name: string) => string; file: string }>> = {
+  bash: { line: (name) => `eval "$(${name} completions bash)"`, file: "~/.bashrc" },
+  zsh: { line: (name) => `eval "$(${name} completions zsh)"`, file: "~/.zshrc, behind compinit" },
+  fish: { line: (name) => `${name} completions fish | source`, file: "~/.config/fish/config.fish" },
+};
+
+interface Flags {
+  json?: boolean;
+  verbose?: boolean;
+}
+
 /** Adds `completions`, and what its scripts call. `known` is asked when a script is. */
 export function addCompletions(program: Command, known: KnownValues = {}): void {
   const name = program.name();
   program.command("completions")
     .description("Print a script that completes this program's command lines.")
     .addArgument(new Argument("<shell>", "the shell that is to read it").choices(SHELLS))
+    .option("--json", "one JSON object on stdout, with the script as a text of it")
+    .option("--verbose", "say on stderr which line belongs into which file")
+    .option("--quiet", "the script alone, as without it")
     .addHelpText("after", examples(name))
-    .action((shell: Shell) => console.log(scriptOf(shell, name)));
+    .action((shell: Shell, _: Flags, command: Command) =>
+      // A program that has these flags itself takes them, wherever they stand.
+      print(shell, name, command.optsWithGlobals<Flags>())
+    );
   program.command(COMPLETE, { hidden: true }).argument("[words...]").helpOption(false)
     .action(async (words: string[]) => {
       const { candidates, files } = await complete(program, words, known);
@@ -25,13 +43,19 @@ export function addCompletions(program: Command, known: KnownValues = {}): void 
     });
 }
 
+function print(shell: Shell, name: string, { json, verbose }: Flags): void {
+  const { line, file } = START_UP[shell];
+  if (verbose) console.error(`this line belongs in ${file}:\n  ${line(name)}`);
+  const script = scriptOf(shell, name);
+  console.log(json ? JSON.stringify({ event: "completions", shell, script }) : script);
+}
+
 function examples(name: string): string {
-  return `
-Examples:
-  Now, and in each new shell:
-    eval "$(${name} completions bash)"        in ~/.bashrc
-    eval "$(${name} completions zsh)"         in ~/.zshrc, behind compinit
-    ${name} completions fish | source         in ~/.config/fish/config.fish`;
+  const lines = SHELLS.map((shell) => {
+    const { line, file } = START_UP[shell];
+    return `    ${line(name).padEnd(48)}in ${file}`;
+  });
+  return `\nExamples:\n  Now, and in each new shell:\n${lines.join("\n")}`;
 }
 
 /** The script for a shell and a program. */

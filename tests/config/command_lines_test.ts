@@ -4,9 +4,6 @@ import { createCommand as createClient } from "../../client/main.ts";
 import { createCommand as createSignaling } from "../../signaling/main.ts";
 import { createCommand as createWorker } from "../../worker/main.ts";
 
-/** What prints a script for a shell, and nothing else. */
-const NO_OUTPUT_FLAGS = ["completions"];
-
 function helpOf(command: Command): string {
   let text = "";
   command.configureOutput({ writeOut: (part) => text += part });
@@ -38,7 +35,7 @@ for (const program of [createClient(), createWorker(), createSignaling()]) {
       const help = helpOf(command);
       const [, examples = ""] = help.split("\nExamples:\n");
       assert.ok(examples.includes(name), `the examples of ${name} do not name it:\n${help}`);
-      if (!acts(command) || NO_OUTPUT_FLAGS.includes(command.name())) return;
+      if (!acts(command)) return;
       const flags = lineage(command).flatMap((each) => each.options.map(({ long }) => long));
       for (const flag of ["--json", "--quiet", "--verbose"]) assert.ok(flags.includes(flag), flag);
     });
