@@ -277,6 +277,7 @@ async function verify(name: string | undefined, flags: StorageFlags, config: Con
   for (const backend of chosen(config, name)) {
     for await (const { check, ok, detail, figures } of verifyBackend(backend, config.client.userSubdir)) {
       wrong ||= !ok;
+      if (ok && flags.quiet) continue;
       if (flags.json) {
         console.log(JSON.stringify({ event: "check", backend: backend.name, check, ok, detail, ...figures }));
       } else console.log(`${ok ? "ok  " : "FAIL"}  ${backend.name}: ${check}: ${detail}`);

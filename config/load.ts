@@ -1,4 +1,5 @@
 /** All settings of a program: command line over environment over file over defaults. */
+import { getLogger } from "@logtape/logtape";
 import { type ConfigFile, parseConfig, readConfigFile, sourceInFile, tableKeys } from "./file.ts";
 import { ConfigFileError, locate, type Mistake, withoutCredentials } from "./mistake.ts";
 import {
@@ -15,6 +16,8 @@ import { detectRoot, findRoot, KNOWN_MOUNTS, namedRoot, type SharedRoot } from "
 import { expandPath, platformKey, realSurroundings, type Surroundings } from "./surroundings.ts";
 
 export { expandPath, KNOWN_MOUNTS, parseConfig, realSurroundings, type Surroundings };
+
+const logger = getLogger(["sleap-rtc", "config"]);
 
 /** One configured storage backend. */
 export interface StorageEntry {
@@ -152,7 +155,13 @@ export function traceConfig(
     ...sections(loading),
     notices: loading.notices,
   };
+  logger.debug("settings: {sources}", { sources: sourcesText(loading.sources) });
   return { config, sources: loading.sources };
+}
+
+/** Keys without their values, some of which are secrets. */
+function sourcesText(sources: ReadonlyMap<string, string>): string {
+  return [...sources].map(([key, source]) => `${key} (${source})`).join(", ") || "all at their defaults";
 }
 
 /** Notes that a value is the file's, where it is. */

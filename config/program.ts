@@ -1,9 +1,12 @@
 /** What the three command lines have in common. */
+import { getLogger } from "@logtape/logtape";
 import { Command, CommanderError, Option } from "commander";
 import { EXIT, exitCodeOf } from "./error_code.ts";
 import { configureLog, type LogOptions } from "./log.ts";
 import { ConfigError, errorCode, errorText, UserError } from "./user_error.ts";
 import { versionText } from "./version.ts";
+
+const logger = getLogger(["sleap-rtc", "program"]);
 
 /** What the numbers mean with which programs end. */
 const EXIT_CODES = `
@@ -37,7 +40,9 @@ export function createProgram(name: string, description: string, examples: strin
     .hook("preAction", async (_program, command) => {
       const flags = command.optsWithGlobals<LogOptions>();
       // Commands whose output is all there is to tell log nothing unless asked to.
-      if (flags.verbose) await configureLog(flags);
+      if (!flags.verbose) return;
+      await configureLog(flags);
+      logger.debug("{version} on {os} {arch}", { version: versionText(name), ...Deno.build });
     })
     .exitOverride();
 }

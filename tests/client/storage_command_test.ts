@@ -169,6 +169,17 @@ Deno.test("verify is content with a good backend and leaves nothing in it", () =
     assert.deepEqual(await listTree(vast), before);
   }, '[client]\nuser_subdir = "alice"\n'));
 
+Deno.test("verify tells what is wrong alone when asked to be quiet, and where the settings come from when not", () =>
+  withLab(async ({ storage, vast }) => {
+    const well = await storage("verify", "--quiet");
+    assert.deepEqual([well.code, well.stdout, well.stderr], [0, "", ""]);
+    const told = await storage("verify", "--verbose");
+    assert.match(told.stdout, /^ok {4}vast: there: /);
+    assert.match(told.stderr, / debug: settings: .*storage\.vast\.base_path \(file .*lab\.toml:\d+\)/);
+    await Deno.remove(vast);
+    assert.match((await storage("verify", "--quiet")).stdout, /^FAIL {2}vast: there: .+\n$/);
+  }));
+
 Deno.test("verify ends with 1 when a backend is missing", () =>
   withLab(async ({ storage, vast }) => {
     await Deno.remove(vast);

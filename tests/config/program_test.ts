@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { reset } from "@logtape/logtape";
 import { createProgram, ExitCode, onStopSignal, parseWholeNumber, runProgram } from "../../config/program.ts";
 import { ConfigError, errorCode, errorText, UserError } from "../../config/user_error.ts";
 
@@ -12,7 +13,7 @@ async function run(
   let [stdout, stderr] = ["", ""];
   const program = createProgram("prog", "does things", "  prog --port 5")
     .option("--port <n>", "a port", parseWholeNumber)
-    .option("--json", "for scripts")
+    .option("--json", "for scripts").option("--verbose", "log more")
     .configureOutput({ writeOut: (text) => stdout += text, writeErr: (text) => stderr += text })
     .action(action);
   const [said, printed] = [console.error, console.log];
@@ -30,6 +31,13 @@ Deno.test("an action that returns ends with 0", async () => {
   let seen: number | undefined;
   assert.equal((await run(["--port", "5"], ({ port }) => void (seen = port))).code, 0);
   assert.equal(seen, 5);
+});
+
+Deno.test("--verbose begins with what program this is, on what machine", async () => {
+  const { code, stdout, stderr } = await run(["--verbose"]);
+  assert.deepEqual([code, stdout], [0, ""]);
+  assert.match(stderr, /^\S+ debug: prog \d+\.\d+\.\d+ \(from source, Deno \S+\) on \w+ \w+\n$/);
+  await reset();
 });
 
 Deno.test("help and version end with 0 and stand on stdout", async () => {
