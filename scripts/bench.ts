@@ -1,5 +1,6 @@
-/** `deno task bench NAME [--json]`: one benchmark; the last line is one JSON object. */
+/** `deno task bench NAME [--json] [--quick]`: one benchmark; the last line is one JSON object. */
 import { benchCopy } from "./bench/copy.ts";
+import type { BenchOptions } from "./bench/measure.ts";
 import { benchProof } from "./bench/proof.ts";
 import { benchResolve } from "./bench/resolve.ts";
 import { benchRtc, RTC_OPTIONS } from "./bench/rtc.ts";
@@ -10,7 +11,7 @@ import { benchSubmit } from "./bench/submit.ts";
 import { benchUnzip } from "./bench/unzip.ts";
 
 /** Returns figures by name; those of several things are objects. */
-type Bench = (say: (text: string) => void, options: ReadonlyMap<string, string>) => Promise<object>;
+type Bench = (say: (text: string) => void, options: BenchOptions) => Promise<object>;
 
 const BENCHMARKS: Readonly<Record<string, Bench>> = {
   copy: benchCopy,
@@ -28,7 +29,9 @@ const OPTIONS: Readonly<Record<string, readonly string[]>> = { rtc: RTC_OPTIONS 
 
 function refuse(found: string): never {
   console.error(
-    `error: unknown ${found}\nhint: deno task bench ${Object.keys(BENCHMARKS).join("|")} [--json]; ` +
+    `error: unknown ${found}\nhint: deno task bench ${
+      Object.keys(BENCHMARKS).join("|")
+    } [--json] [--quick]; ` +
       `rtc also takes ${RTC_OPTIONS.map((option) => `--${option}`).join(", ")}, each with a value`,
   );
   Deno.exit(2);
@@ -36,19 +39,20 @@ function refuse(found: string): never {
 
 const [name = "", ...flags] = Deno.args;
 const bench = BENCHMARKS[name] ?? refuse(`benchmark "${name}"`);
-let json = false;
-const options = new Map<string, string>();
+let [json, quick] = [false, false];
+const given = new Map<string, string>();
 for (let at = 0; at < flags.length; at++) {
   const flag = flags[at]!;
   const value = flags[at + 1];
   if (flag === "--json") json = true;
+  else if (flag === "--quick") quick = true;
   else if (OPTIONS[name]?.includes(flag.slice(2)) && value !== undefined) {
-    options.set(flag.slice(2), flags[++at]!);
+    given.set(flag.slice(2), flags[++at]!);
   } else refuse(`flag "${flag}"`);
 }
 const figures = await bench((text) => {
   if (!json) console.log(text);
-}, options);
+}, { quick, given });
 if (!json) {
   for (const [key, value] of Object.entries(figures)) {
     console.log(`${key}: ${typeof value === "object" ? JSON.stringify(value) : value}`);

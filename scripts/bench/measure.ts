@@ -1,6 +1,14 @@
 /** Figures by name; numbers only, units in the name. */
 export type Figures = Record<string, number>;
 
+/** How a benchmark is to be run. */
+export interface BenchOptions {
+  /** As small as it can be: shows that it works, and how fast only about. */
+  quick: boolean;
+  /** What the command line says with a value, by name. */
+  given: ReadonlyMap<string, string>;
+}
+
 /** Median of some figures. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

@@ -38,8 +38,11 @@ function table(length: number, random: Generator<number, never>): Uint8Array<Arr
   return new TextEncoder().encode(text.slice(0, length));
 }
 
-/** Writes the package. In all 4,018 files: 640 MiB that do not pack, 640 that do, and 4,000 files of 16 to 32 KiB. */
-export async function writeMixedPackage(path: string): Promise<void> {
+/**
+ * Writes the package, or one that has only a share (up to 1) of each file and of the small files' number. In all 4,018
+ * files: 640 MiB that do not pack, 640 that do, and 4,000 files of 16 to 32 KiB.
+ */
+export async function writeMixedPackage(path: string, share = 1): Promise<void> {
   using file = await Deno.open(path, { write: true, createNew: true });
   const sink = new WritableStream<Uint8Array>({
     async write(bytes): Promise<void> {
@@ -50,12 +53,12 @@ export async function writeMixedPackage(path: string): Promise<void> {
   const random = numbers(SEED);
   const add = (name: string, level: number, bytes: Uint8Array<ArrayBuffer>): Promise<unknown> =>
     writer.add(`package/${name}`, new Uint8ArrayReader(bytes), { level });
-  for (let index = 0; index < 4; index++) await add(`videos/${index}.mp4`, 0, noise(160 * MIB));
+  for (let index = 0; index < 4; index++) await add(`videos/${index}.mp4`, 0, noise(share * 160 * MIB));
   for (let index = 0; index < 6; index++) {
-    await add(`labels.${index}.pkg.slp`, 6, images(96 * MIB, random));
+    await add(`labels.${index}.pkg.slp`, 6, images(share * 96 * MIB, random));
   }
-  for (let index = 0; index < 8; index++) await add(`tables/${index}.csv`, 6, table(8 * MIB, random));
-  for (let index = 0; index < 4_000; index++) {
+  for (let index = 0; index < 8; index++) await add(`tables/${index}.csv`, 6, table(share * 8 * MIB, random));
+  for (let index = 0; index < share * 4_000; index++) {
     const length = 16 * KIB + random.next().value % (16 * KIB);
     const folder = `frames/${index % 20}`;
     if (index % 2 === 0) await add(`${folder}/${index}.jpg`, 0, noise(length));

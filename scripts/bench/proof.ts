@@ -1,15 +1,15 @@
 import { join } from "node:path";
 import { differences, issueChallenge } from "../../storage/proof.ts";
-import { type Figures, median, round, seconds, withFolder } from "./measure.ts";
+import { type BenchOptions, type Figures, median, round, seconds, withFolder } from "./measure.ts";
 
-const RUNS = 50;
+const [RUNS, QUICK_RUNS] = [50, 3];
 const SIZES: readonly [name: string, bytes: number][] = [["1_mib", 2 ** 20], ["1_gib", 2 ** 30], [
   "8_gib",
   8 * 2 ** 30,
 ]];
 
 /** Both sides of the proof that a storage is the same, one after the other, in milliseconds, by the file's size. */
-export function benchProof(say: (text: string) => void): Promise<Figures> {
+export function benchProof(say: (text: string) => void, { quick }: BenchOptions): Promise<Figures> {
   return withFolder(async (folder) => {
     const figures: Figures = {};
     for (const [name, bytes] of SIZES) {
@@ -18,7 +18,7 @@ export function benchProof(say: (text: string) => void): Promise<Figures> {
       await Deno.writeTextFile(path, "x");
       await Deno.truncate(path, bytes);
       const times: number[] = [];
-      for (let run = 0; run < RUNS; run++) {
+      for (let run = 0; run < (quick ? QUICK_RUNS : RUNS); run++) {
         times.push(
           await seconds(async () => {
             const { challenge, withdraw } = await issueChallenge(path);

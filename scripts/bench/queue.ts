@@ -8,7 +8,6 @@ import { SqliteStore } from "../../signaling/sqlite_store.ts";
 import { MemoryStore, type Store } from "../../signaling/store.ts";
 import { type Figures, round, withFolder } from "./measure.ts";
 
-const JOBS = 10_000;
 const OWNERS = 100;
 const WORKERS = 32;
 
@@ -17,19 +16,19 @@ const messageSchema = z.union([
   z.object({ type: z.literal("other") }).catch({ type: "other" }),
 ]);
 
-/** 10,000 jobs of 100 owners wait in one room, and are led to 32 workers, kept in memory and in a file. */
-export async function benchQueue(): Promise<Figures> {
-  const memory = await lead(new MemoryStore());
+/** So many jobs of 100 owners wait in one room, and are led to 32 workers, kept in memory and in a file. */
+export async function benchQueue(jobs = 10_000): Promise<Figures> {
+  const memory = await lead(new MemoryStore(), jobs);
   const file = await withFolder(async (folder) => {
     const store = await SqliteStore.open(join(folder, "jobs.db"));
     try {
-      return await lead(store);
+      return await lead(store, jobs);
     } finally {
       await store.close();
     }
   });
   return {
-    jobs: JOBS,
+    jobs,
     owners: OWNERS,
     route_ms_mean: round(file.route),
     route_ms_mean_memory: round(memory.route),
@@ -40,7 +39,10 @@ export async function benchQueue(): Promise<Figures> {
 }
 
 /** Milliseconds for one submission and one routing, and by how many jobs owners were ever apart. */
-async function lead(store: Store): Promise<{ submit: number; route: number; unfair: number }> {
+async function lead(
+  store: Store,
+  jobs: number,
+): Promise<{ submit: number; route: number; unfair: number }> {
   const queue = new Queue(store);
   await queue.start();
   const offers: { worker: string; job: string; client: string }[] = [];
@@ -69,25 +71,25 @@ async function lead(store: Store): Promise<{ submit: number; route: number; unfa
   const clients = Array.from({ length: OWNERS }, (_, i) => peer(`c${i}`, "client", ""));
   for (const each of [...workers.values(), ...clients]) queue.joined(each);
   // Owner after owner: first come, first served would be as unfair as can be.
-  const submit = await perJob(async () => {
-    for (let i = 0; i < JOBS; i++) {
+  const submit = await perJob(jobs, async () => {
+    for (let i = 0; i < jobs; i++) {
       const job = {
         id: `job-${i}`.padEnd(12, "-"),
         kind: "train",
         lies_in: ["vast"],
         requires: { storage: "vast" },
       };
-      queue.handle(clients[Math.floor(i * OWNERS / JOBS)]!, { type: "job_submit", job });
+      queue.handle(clients[Math.floor(i * OWNERS / jobs)]!, { type: "job_submit", job });
     }
     await queue.settled();
   });
   const got = new Map(clients.map(({ peerId }) => [peerId, 0]));
   let unfair = 0;
-  const route = await perJob(async () => {
+  const route = await perJob(jobs, async () => {
     for (const [id, worker] of workers) {
       queue.changed(workers.set(id, peerLike(worker, "available")).get(id)!);
     }
-    for (let led = 0; led < JOBS;) {
+    for (let led = 0; led < jobs;) {
       await queue.settled();
       for (const { worker, job, client } of offers.splice(0)) {
         led++;
@@ -108,10 +110,10 @@ function peerLike(peer: RegisteredPeer, status: string): RegisteredPeer {
   return { ...peer, metadata: { properties: { ...peer.metadata.properties, status } } };
 }
 
-async function perJob(work: () => Promise<void>): Promise<number> {
+async function perJob(jobs: number, work: () => Promise<void>): Promise<number> {
   const began = performance.now();
   await work();
-  return (performance.now() - began) / JOBS;
+  return (performance.now() - began) / jobs;
 }
 
 if (import.meta.main) console.log(JSON.stringify(await benchQueue()));

@@ -1,15 +1,16 @@
 import { join } from "node:path";
 import { LineChild } from "./child.ts";
 import { UdpWay, type WaySettings } from "./udp_way.ts";
-import { type Figures, median, round, withFolder } from "./measure.ts";
+import { type BenchOptions, type Figures, median, round, withFolder } from "./measure.ts";
 import type { Distance } from "../../rtc/sctp.ts";
 import { parseRate } from "./link_options.ts";
 import type { Report, Task } from "./rtc_peer.ts";
 import { measureRaw, type RawSettings } from "./rtc_raw.ts";
 
 const MIB = 2 ** 20;
-const CONNECTS = 40;
-const RAW_RUNS = 3;
+/** Of the file that travels in MiB, of a transfer at most in seconds. */
+const FULL = { connects: 40, rawRuns: 3, size: 2048, seconds: 60 };
+const QUICK = { connects: 2, rawRuns: 1, size: 8, seconds: 1 };
 /** From this round trip on, in milliseconds, windows and not the processor limit the transfer. */
 const FAR_MS = 10;
 
@@ -41,12 +42,15 @@ interface Options {
   sizeMib: number;
   /** Longest that one transfer is followed, in seconds. */
   seconds: number;
+  connects: number;
+  rawRuns: number;
 }
 
 /** Names of the command line's options. */
 export const RTC_OPTIONS: readonly string[] = ["rtt", "rate", "loss", "reorder", "size", "seconds"];
 
-function parseOptions(given: ReadonlyMap<string, string>): Options {
+function parseOptions({ quick, given }: BenchOptions): Options {
+  const { connects, rawRuns, size, seconds } = quick ? QUICK : FULL;
   const number = (name: string, fallback: number): number => {
     const value = Number(given.get(name) ?? fallback);
     if (!(value >= 0)) throw new Error(`--${name} takes a number`);
@@ -56,8 +60,10 @@ function parseOptions(given: ReadonlyMap<string, string>): Options {
   const [rate, loss, reorder] = [given.get("rate"), given.get("loss"), given.get("reorder")];
   return {
     link: linked ? { rttMs: number("rtt", 0), rate, loss, reorder } : undefined,
-    sizeMib: number("size", 2048),
-    seconds: number("seconds", 60),
+    sizeMib: number("size", size),
+    seconds: number("seconds", seconds),
+    connects,
+    rawRuns,
   };
 }
 
@@ -154,12 +160,12 @@ function quantile(values: readonly number[], share: number): number {
 }
 
 /** Connects one after the other, closed in between. */
-function measureConnects({ link }: Options): Promise<Figures> {
+function measureConnects({ link, connects }: Options): Promise<Figures> {
   return withPair(link, async (pair) => {
     // The first one loads the library.
     await connect(pair);
     const times: number[] = [];
-    while (times.length < CONNECTS) {
+    while (times.length < connects) {
       for (const side of [pair.near, pair.far]) {
         await side.ask({ task: "close", id: 0 }, "closed");
       }
@@ -170,10 +176,13 @@ function measureConnects({ link }: Options): Promise<Figures> {
 }
 
 /** The library alone, from memory to nowhere, with the settings that suit the way. */
-async function measureRawRate({ link, seconds }: Options, say: (text: string) => void): Promise<number> {
+async function measureRawRate(
+  { link, seconds, rawRuns }: Options,
+  say: (text: string) => void,
+): Promise<number> {
   const rates: number[] = [];
   const best = (link?.rttMs ?? 0) < FAR_MS ? NEAR : link?.loss === undefined ? FAR : LOSSY;
-  for (let run = 1; run <= RAW_RUNS; run++) {
+  for (let run = 1; run <= rawRuns; run++) {
     const { mibPerS, perSecond } = await measureRaw({ ...best, ...link, seconds: Math.min(seconds, 12) });
     say(`raw, run ${run}: ${mibPerS} MiB/s; by second: ${perSecond.join(" ")}`);
     rates.push(mibPerS);
@@ -257,15 +266,12 @@ async function measure(
  * of our own transfer over the library's; over the rate of the way where one is given; over the loopback's where only
  * a round trip or losses are. `stream_ratio` is the Python peers' stream over the library's.
  */
-export function benchRtc(
-  say: (text: string) => void,
-  given: ReadonlyMap<string, string>,
-): Promise<Figures> {
+export function benchRtc(say: (text: string) => void, given: BenchOptions): Promise<Figures> {
   const options = parseOptions(given);
   return withFolder(async (folder) => {
     const connects = await measureConnects(options);
     const { connect_ms_p50: half, connect_ms_p95: most } = connects;
-    say(`${CONNECTS} connects: median ${half} ms, 95 % in ${most} ms`);
+    say(`${options.connects} connects: median ${half} ms, 95 % in ${most} ms`);
     await fill(join(folder, "source"), options.sizeMib);
     const loopback = options.link && await measure("files", { ...options, link: undefined }, folder, say);
     const raw = await measureRawRate(options, say);

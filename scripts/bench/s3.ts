@@ -4,29 +4,29 @@ import { join } from "node:path";
 import { LocalFilesystem } from "../../storage/local.ts";
 import { S3Filesystem } from "../../storage/s3.ts";
 import { BUCKET, type S3Server, withServer } from "../../tests/s3/server.ts";
-import { type Figures, median, round, seconds, withFolder } from "./measure.ts";
+import { type BenchOptions, type Figures, median, round, seconds, withFolder } from "./measure.ts";
 
 const MIB = 2 ** 20;
-const BYTES = 512 * MIB;
-const RUNS = 5;
+const FULL = { bytes: 512 * MIB, runs: 5 };
+const QUICK = { bytes: 32 * MIB, runs: 1 };
 
-async function fill(path: string): Promise<void> {
+async function fill(path: string, bytes: number): Promise<void> {
   using file = await Deno.open(path, { write: true, createNew: true });
   const block = new Uint8Array(4 * MIB);
-  for (let done = 0; done < BYTES; done += block.length) {
+  for (let done = 0; done < bytes; done += block.length) {
     for (let at = 0; at < block.length; at += 65_536) crypto.getRandomValues(block.subarray(at, at + 65_536));
     await file.write(block);
   }
 }
 
 /** The SDK as it comes, one request for the whole file. */
-async function plainUpload(client: S3Client, source: string): Promise<void> {
+async function plainUpload(client: S3Client, source: string, bytes: number): Promise<void> {
   await client.send(
     new PutObjectCommand({
       Bucket: BUCKET,
       Key: "plain",
       Body: createReadStream(source),
-      ContentLength: BYTES,
+      ContentLength: bytes,
     }),
   );
 }
@@ -84,22 +84,23 @@ async function measure(
   server: S3Server,
   folder: string,
   say: (text: string) => void,
+  { bytes, runs }: typeof FULL,
 ): Promise<{ ours: Times[]; plain: Times[] }> {
   const [source, target] = [join(folder, "source"), join(folder, "target")];
-  await fill(source);
+  await fill(source, bytes);
   const [plainOne, client] = [plainClient(server), server.newClient()];
   const [local, s3] = [new LocalFilesystem(folder), new S3Filesystem(`s3://${BUCKET}`, { client })];
   const plainWay: Way = {
-    up: () => plainUpload(plainOne, source),
+    up: () => plainUpload(plainOne, source, bytes),
     down: () => plainDownload(plainOne, target),
   };
   const ourWay: Way = {
-    up: async () => s3.write("ours", await local.read("source"), { size: BYTES }),
+    up: async () => s3.write("ours", await local.read("source"), { size: bytes }),
     down: () => s3.download("ours", target),
   };
   const found: { ours: Times[]; plain: Times[] } = { ours: [], plain: [] };
   try {
-    for (let pair = 0; pair <= RUNS; pair++) {
+    for (let pair = 0; pair <= runs; pair++) {
       const early = pair % 2 === 0 ? await run(plainWay, source, target) : undefined;
       const ours = await run(ourWay, source, target);
       const plain = early ?? await run(plainWay, source, target);
@@ -123,15 +124,16 @@ async function measure(
  * over ours, medians of five pairs; `ratio` is that of both directions together. Throws when the server is not
  * installed.
  */
-export function benchS3(say: (text: string) => void): Promise<Figures> {
+export function benchS3(say: (text: string) => void, { quick }: BenchOptions): Promise<Figures> {
+  const size = quick ? QUICK : FULL;
   return withFolder((folder) =>
     withFolder((behind) =>
       withServer(behind, async (server) => {
-        const { ours, plain } = await measure(server, folder, say);
+        const { ours, plain } = await measure(server, folder, say, size);
         const ratio = (time: (times: Times) => number): number =>
           round(median(plain.map((times, index) => time(times) / time(ours[index]!))));
         const speed = (times: Times[], key: keyof Way): number =>
-          round(BYTES / MIB / median(times.map((found) => found[key])));
+          round(size.bytes / MIB / median(times.map((found) => found[key])));
         return {
           ratio: ratio(({ up, down }) => up + down),
           upload_ratio: ratio(({ up }) => up),

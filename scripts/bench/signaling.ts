@@ -1,33 +1,52 @@
 import { fromSource, LabProcess } from "../local_lab.ts";
-import { type Figures, median, round, withFolder } from "./measure.ts";
+import { type BenchOptions, type Figures, median, round, withFolder } from "./measure.ts";
 import { benchQueue } from "./queue.ts";
 import type { FuzzFigures } from "./signaling_fuzz.ts";
 import type { LoadFigures } from "./signaling_load.ts";
 
-const PEERS = 2_000;
-const ROOMS = 100;
-const MESSAGES = 10;
-const MALFORMED = 200_000;
-/** Malformed messages before them, after which growth is counted: by then every path has been taken often. */
-const WARM_UP = 150_000;
+/** How much of everything. */
+interface Size {
+  peers: number;
+  rooms: number;
+  /** Of each peer. */
+  messages: number;
+  malformed: number;
+  /** Malformed messages before them, after which growth is counted: by then every path has been taken often. */
+  warmUp: number;
+  jobs: number;
+}
+
+const FULL: Size = {
+  peers: 2_000,
+  rooms: 100,
+  messages: 10,
+  malformed: 200_000,
+  warmUp: 150_000,
+  jobs: 10_000,
+};
+const QUICK: Size = { peers: 40, rooms: 4, messages: 1, malformed: 2_000, warmUp: 2_000, jobs: 500 };
 
 /**
  * A signaling server on one processor: so many peers register, discover each other and relay messages, beside a server
  * that only passes them on; malformed messages, beside peers that behave; and jobs in its queue.
  */
-export async function benchSignaling(say: (text: string) => void): Promise<Figures> {
+export async function benchSignaling(
+  say: (text: string) => void,
+  { quick }: BenchOptions,
+): Promise<Figures> {
+  const size = quick ? QUICK : FULL;
   return await withFolder(async (folder) => {
-    const bare = await load([Deno.execPath(), "run", "-A", here("./signaling_bare.ts")], folder);
+    const bare = await load([Deno.execPath(), "run", "-A", here("./signaling_bare.ts")], folder, size);
     say(`a server that only passes on: ${line(bare)}`);
-    const ours = await load(serverIn(folder, "load"), folder);
+    const ours = await load(serverIn(folder, "load"), folder, size);
     say(`this server: ${line(ours)}`);
-    const fuzz = await attack(serverIn(folder, "fuzz"), folder);
-    say(`${MALFORMED} malformed messages: ${JSON.stringify(fuzz)}`);
-    const queue = await benchQueue();
+    const fuzz = await attack(serverIn(folder, "fuzz"), folder, size);
+    say(`${size.malformed} malformed messages: ${JSON.stringify(fuzz)}`);
+    const queue = await benchQueue(size.jobs);
     say(`the queue: ${JSON.stringify(queue)}`);
     return {
-      peers: PEERS,
-      rooms: ROOMS,
+      peers: size.peers,
+      rooms: size.rooms,
       errors: ours.errors,
       register_ms_p99: quantile(ours.register_ms, 0.99),
       discover_ms_p99: quantile(ours.discover_ms, 0.99),
@@ -50,7 +69,11 @@ function serverIn(folder: string, name: string): string[] {
 }
 
 /** Sends malformed messages, and measures how others are served meanwhile. Throws when the server does not survive. */
-async function attack(server: readonly string[], cwd: string): Promise<Figures> {
+async function attack(
+  server: readonly string[],
+  cwd: string,
+  { malformed, warmUp }: Size,
+): Promise<Figures> {
   const process = new LabProcess(server, { cwd, prefix: onProcessor(0) });
   try {
     const { http, websocket } = JSON.parse(await process.line(/"websocket"/));
@@ -60,11 +83,11 @@ async function attack(server: readonly string[], cwd: string): Promise<Figures> 
       if (await peers.exited() !== 0) throw new Error(`the server did not survive:\n${peers.output}`);
       return JSON.parse(peers.stdout.at(-1)!);
     };
-    await send(WARM_UP);
+    await send(warmUp);
     const before = await process.memory() ?? NaN;
-    const { served_ms, unserved } = await send(MALFORMED);
+    const { served_ms, unserved } = await send(malformed);
     return {
-      malformed: MALFORMED,
+      malformed,
       malformed_growth_mib: round((await process.memory() ?? NaN) - before),
       served: served_ms.length,
       unserved,
@@ -81,11 +104,15 @@ function here(module: string): string {
 }
 
 /** Runs the load against a server, which has one processor where the system lets it be given. */
-async function load(server: readonly string[], cwd: string): Promise<LoadFigures & { rss_mib: number }> {
+async function load(
+  server: readonly string[],
+  cwd: string,
+  { peers: number, rooms, messages }: Size,
+): Promise<LoadFigures & { rss_mib: number }> {
   const process = new LabProcess(server, { cwd, prefix: onProcessor(0) });
   try {
     const { http, websocket } = JSON.parse(await process.line(/"websocket"/));
-    const args = [http, websocket, PEERS, ROOMS, MESSAGES].map(String);
+    const args = [http, websocket, number, rooms, messages].map(String);
     const peers = new LabProcess([Deno.execPath(), "run", "-A", here("./signaling_load.ts"), ...args], {
       prefix: onProcessor(1),
     });

@@ -1,10 +1,10 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildBinaries, type BuiltBinary } from "../local_binaries.ts";
-import { median, round, seconds, withFolder } from "./measure.ts";
+import { type BenchOptions, median, round, seconds, withFolder } from "./measure.ts";
 
 const MIB = 2 ** 20;
-const RUNS = 21;
+const [RUNS, QUICK_RUNS] = [21, 1];
 const MODULES = fileURLToPath(new URL("../../node_modules/.deno", import.meta.url));
 
 /** Figures of one binary. */
@@ -21,13 +21,14 @@ interface BinaryFigures {
 /** How long the binaries take to start, how large they are, and why. */
 export async function benchStart(
   say: (text: string) => void,
+  { quick }: BenchOptions,
 ): Promise<{ binaries: Record<string, BinaryFigures> }> {
   const installed = await bytesBelow(MODULES);
   return await withFolder(async (folder) => {
     const built = await buildBinaries(join(folder, "bin"));
     const times = new Map<string, number[]>(built.map(({ file }) => [file, []]));
     // In turn, so that what else the machine does is shared out.
-    for (let run = 0; run < RUNS; run++) {
+    for (let run = 0; run < (quick ? QUICK_RUNS : RUNS); run++) {
       for (const { file } of built) times.get(file)!.push(1000 * await seconds(() => version(file)));
     }
     const binaries = Object.fromEntries(built.map((binary) => {

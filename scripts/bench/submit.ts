@@ -2,16 +2,16 @@ import { join } from "node:path";
 import { makePackage } from "../../examples/make_package.ts";
 import { buildBinaries } from "../local_binaries.ts";
 import { clientRun, fromBinaries, LocalLab, storageSection } from "../local_lab.ts";
-import { type Figures, median, round, withFolder } from "./measure.ts";
+import { type BenchOptions, type Figures, median, round, withFolder } from "./measure.ts";
 
-const RUNS = 21;
+const [RUNS, QUICK_RUNS] = [21, 1];
 /** A job that does nothing but leave a model. */
 const NOTHING = `[worker.jobs.train]
 command = ["/bin/sh", "-c", 'mkdir -p "models/$0" && : > "models/$0/model"', "{run_name}"]
 `;
 
 /** How long it takes to hand a job to an idle worker in place, and to see it end: all binaries, over the loopback. */
-export async function benchSubmit(say: (text: string) => void): Promise<Figures> {
+export async function benchSubmit(say: (text: string) => void, { quick }: BenchOptions): Promise<Figures> {
   return await withFolder(async (folder) => {
     await buildBinaries(join(folder, "bin"));
     const storage = join(folder, "storage");
@@ -25,7 +25,7 @@ export async function benchSubmit(say: (text: string) => void): Promise<Figures>
       const [starts, ends]: [number[], number[]] = [[], []];
       const args = ["train", path, "--session-string", worker.session];
       // The first one warms the machine's caches.
-      for (let run = -1; run < RUNS; run++) {
+      for (let run = -1; run < (quick ? QUICK_RUNS : RUNS); run++) {
         const { start, end } = await submitOnce(lab, section, args);
         if (run < 0) continue;
         starts.push(start);

@@ -1,10 +1,12 @@
 import { join } from "node:path";
 import { LineChild } from "./child.ts";
-import { type Figures, median, round, seconds, withFolder } from "./measure.ts";
+import { type BenchOptions, type Figures, median, round, seconds, withFolder } from "./measure.ts";
 import { writeMixedPackage } from "./mixed_package.ts";
 
 const MIB = 2 ** 20;
-const RUNS = 5;
+/** Part of the package, and pairs. */
+const FULL = { share: 1, runs: 5 };
+const QUICK = { share: 1 / 16, runs: 1 };
 
 async function run(program: string, args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command(program, { args, stderr: "piped" }).output();
@@ -17,10 +19,11 @@ async function run(program: string, args: string[]): Promise<void> {
  * counted; what was written goes to the disk between the runs. Medians of five pairs; `ratio`, theirs by ours, is that
  * of the pairs' ratios; `rss_growth_mib` the most that a process grew.
  */
-export function benchUnzip(say: (text: string) => void): Promise<Figures> {
+export function benchUnzip(say: (text: string) => void, { quick }: BenchOptions): Promise<Figures> {
+  const { share, runs } = quick ? QUICK : FULL;
   return withFolder(async (folder) => {
     const [archive, target] = [join(folder, "package.zip"), join(folder, "target")];
-    await writeMixedPackage(archive);
+    await writeMixedPackage(archive, share);
     const { size } = await Deno.stat(archive);
     say(`the package has ${Math.round(size / MIB)} MiB`);
     let growth = 0;
@@ -44,7 +47,7 @@ export function benchUnzip(say: (text: string) => void): Promise<Figures> {
         return time;
       });
     const [ours, theirs]: [number[], number[]] = [[], []];
-    for (let pair = 0; pair <= RUNS; pair++) {
+    for (let pair = 0; pair <= runs; pair++) {
       const early = pair % 2 === 0 ? await unpackTheirs() : undefined;
       const our = await unpackOurs();
       const their = early ?? await unpackTheirs();
