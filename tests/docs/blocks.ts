@@ -5,12 +5,39 @@ import { fileURLToPath } from "node:url";
 /** The project's folder. */
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
+/** Programs of others whose calls in the documentation run as they are. */
+export const AS_THEY_ARE: readonly string[] = ["export", "curl", "deno", "git", "install", "openssl"];
+
+/** What the documentation calls and no test runs from there, and why; a task by its whole call. */
+export const LEFT_OUT: Readonly<Record<string, string>> = {
+  gh: "needs an account and a repository of it",
+  sbatch: "needs a cluster; tests/e2e/storage_guide_test.ts runs the script",
+  turnserver: "has fixed ports; tests/e2e/turn_test.ts runs one with the same flags",
+  "task check": "a step of .ci/run",
+  "task demo": "a step of .ci/run",
+  "task test": "is what runs this",
+  "task compile": "tests/e2e/binaries_test.ts builds all three, and tries them",
+  "task compile --target linux-x64": "downloads a runtime; the release workflow builds for each platform",
+  "task compile --target all": "downloads five runtimes; a step of the release workflow",
+  ...(Deno.env.has("DENORT_BIN") ? {} : {
+    "task bench start --json": "downloads a runtime; with one in DENORT_BIN it is run",
+    "task bench submit --json": "downloads a runtime; with one in DENORT_BIN it is run",
+  }),
+};
+
+/** Chapters whose blocks a test of their own acts out, together. */
+export const ACTED_OUT: Readonly<Record<string, string>> = {
+  "docs/storage.md: Three set-ups": "tests/e2e/storage_guide_test.ts",
+};
+
 /** A fenced block. */
 export interface Block {
   /** Of the page, from the project's folder. */
   page: string;
   /** Of its first line. */
   line: number;
+  /** The chapter that it is in, without `## `; empty before the first. */
+  chapter: string;
   /** Behind the fence; empty for none. */
   language: string;
   text: string;
@@ -31,13 +58,15 @@ export async function pages(): Promise<string[]> {
 export async function blocksOf(page: string): Promise<Block[]> {
   const lines = (await Deno.readTextFile(join(ROOT, page))).split("\n");
   const blocks: Block[] = [];
+  let chapter = "";
   for (let at = 0; at < lines.length; at++) {
+    chapter = /^## (.+)$/.exec(lines[at]!)?.[1] ?? chapter;
     const [, indent, language] = /^( *)```(\w*)$/.exec(lines[at]!) ?? [];
     if (indent === undefined || language === undefined) continue;
     const end = lines.findIndex((line, index) => index > at && line === `${indent}\`\`\``);
     if (end < 0) throw new Error(`${page}:${at + 1}: the block does not end`);
     const text = lines.slice(at + 1, end).map((line) => line.slice(indent.length)).join("\n") + "\n";
-    blocks.push({ page, line: at + 2, language, text });
+    blocks.push({ page, line: at + 2, chapter, language, text });
     at = end;
   }
   return blocks;
@@ -99,6 +128,12 @@ export function calledBy(words: Words): Called {
   if (!isDeno || task[0] !== "task" || task[1] === undefined) return { other: program };
   const args = task.slice(task[2] === "--" ? 3 : 2);
   return /^(client|worker|signaling)$/.test(task[1]) ? { program: task[1], args } : { task: task[1], args };
+}
+
+/** As {@link LEFT_OUT} names it. */
+export function nameOf(called: Called): string {
+  if ("program" in called) return `sleap-rtc-${called.program}`;
+  return "other" in called ? called.other : ["task", called.task, ...called.args].join(" ");
 }
 
 /** The folder of this file, for the child process that parses command lines. */
