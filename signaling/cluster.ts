@@ -42,8 +42,8 @@ const undelivered = z.discriminatedUnion("type", [
 export interface ClusterEvents {
   /** This server leads the queue from now on; `peers` tells who is there, with any server. */
   gained(peers: () => RegisteredPeer[]): void;
-  /** It does not any more: what it puts into the store no longer counts. */
-  lost(): void;
+  /** It does not any more: what it puts into the store no longer counts. `isLeaving`: it stops, and another is to lead. */
+  lost(isLeaving: boolean): void;
   /** A peer of any server says something about a job; done when the answer is on its way. */
   job(peer: RegisteredPeer, text: string): void | Promise<void>;
 }
@@ -78,7 +78,7 @@ export class Cluster {
     this.#others = new RemotePeers(parts.rooms, connect);
     this.#leadership = new Leadership(link, this.#id, {
       gained: () => parts.events.gained(() => parts.rooms.everybody()),
-      lost: () => parts.events.lost(),
+      lost: () => parts.events.lost(this.#isStopped),
       changed: () => this.#forwarding.again(),
     });
     this.#forwarding = new Forwarding((number, peer, text) => this.#toLeader(number, peer, text));

@@ -20,9 +20,9 @@ export function queueEvents(queue: Queue, rooms: Rooms): ClusterEvents {
         logger.info("this server leads the queue");
         await queue.start(peers(), rooms.ids());
       }),
-    lost: (): void =>
+    lost: (isLeaving): void =>
       then(async () => {
-        logger.warn("this server does not lead the queue any more");
+        if (!isLeaving) logger.warn("this server does not lead the queue any more");
         await queue.stop();
       }),
     job: async (peer, text): Promise<void> => {

@@ -208,3 +208,16 @@ Deno.test({
   ignore: !HAS_REDIS,
   fn: () => withRedis((redis) => withTwoServers(redis.url, failover)),
 });
+
+Deno.test({
+  name: "the leader of the queue is stopped: another leads, and nobody warns of what was asked for",
+  ignore: !HAS_REDIS,
+  fn: () =>
+    withRedis((redis) =>
+      withTwoServers(redis.url, async ({ first, second }) => {
+        assert.equal(await first.process.stop(), 0, first.process.output);
+        await second.process.line(/this server leads the queue/);
+        for (const { output } of [first.process, second.process]) assert.doesNotMatch(output, /"warning"/);
+      })
+    ),
+});
