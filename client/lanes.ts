@@ -20,7 +20,7 @@ const LOOK_MS = 500;
 /** A link that moved so many bytes within a look is busy. */
 const BUSY_BYTES = 1024 * 1024;
 /** Connections of a busy link, and of one on whose way packets are lost. */
-const [MANY, MOST] = [8, 32];
+const [MANY, MOST] = [8, 48];
 /** Bytes that one connection has under way at most: what its receiver's buffer of 1 MiB lets through. */
 const LANE_BYTES = 768 * 1024;
 /** Less than this share of what the windows allow means that packets are lost, or that the way is narrow. */
@@ -28,7 +28,7 @@ const POOR = 0.5;
 /** More connections must bring this much more, or they go again. */
 const WORTH = 1.15;
 /** Looks over which a rate is taken, and before those, in which it settles. */
-const [RATE_LOOKS, SETTLE_LOOKS] = [4, 3];
+const [RATE_LOOKS, SETTLE_LOOKS] = [3, 2];
 /** Looks without load after which one connection is enough. */
 const IDLE_LOOKS = 60;
 

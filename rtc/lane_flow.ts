@@ -2,7 +2,7 @@ import { Queue } from "./queue.ts";
 
 const KIB = 1024;
 /** Bytes that a lane has under way: at first, at least and at most. */
-const [FIRST_LIMIT, LEAST_LIMIT, MOST_LIMIT] = [256 * KIB, 128 * KIB, 1024 * KIB];
+const [FIRST_LIMIT, LEAST_LIMIT, MOST_LIMIT] = [128 * KIB, 64 * KIB, 1024 * KIB];
 /** A frame may take so much longer than the quickest: this factor, and so many milliseconds. */
 const [PATIENCE_FACTOR, PATIENCE_MS] = [1.5, 40];
 /** What becomes of the limit when frames take longer, once for each of their ways. */

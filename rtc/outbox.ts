@@ -22,14 +22,33 @@ interface Outgoing<Lane> {
   hasArrived: boolean;
 }
 
+/** Buffers of large frames that can be used again: new ones for each would cost more than sending them. */
+class FrameBuffers {
+  /** Length of those that are free: that of the longest message, or half of it, as a sender's chunks are now. */
+  #length = MAX_MESSAGE_BYTES;
+  #free: ArrayBuffer[] = [];
+
+  /** One that is long enough; a small frame gets one of its own. */
+  take(bytes: number): Uint8Array<ArrayBuffer> {
+    if (bytes <= MAX_MESSAGE_BYTES / 4) return new Uint8Array(bytes);
+    const length = bytes > MAX_MESSAGE_BYTES / 2 ? MAX_MESSAGE_BYTES : MAX_MESSAGE_BYTES / 2;
+    if (length !== this.#length) [this.#length, this.#free] = [length, []];
+    return new Uint8Array(this.#free.pop() ?? new ArrayBuffer(length));
+  }
+
+  giveBack(buffer: ArrayBuffer): void {
+    if (buffer.byteLength === this.#length) this.#free.push(buffer);
+  }
+}
+
 /** What is sent over a link: kept until the other side is done with it, and sent again when its lane is lost. */
 export class Outbox<Lane> {
   /** Messages that wait for a lane, in order. */
   readonly #waiting = new Queue<Outgoing<Lane>>();
   /** All messages that the other side is not done with, by number and in order. */
   readonly #kept = new Map<number, Outgoing<Lane>>();
-  /** Buffers of large frames that can be used again: new ones for each would cost more than sending them. */
-  readonly #free: Uint8Array<ArrayBuffer>[] = [];
+  /** Buffers that can be used again: new ones for each frame would cost more than sending it. */
+  readonly #buffers = new FrameBuffers();
   /** The least time from the sending of a message to its acknowledgement. */
   #quickestMs = Infinity;
   #bytes = 0;
@@ -61,9 +80,7 @@ export class Outbox<Lane> {
 
   /** A message to be sent. Throws `RangeError` when it is too long. */
   add(kind: "text" | "bytes", parts: readonly Uint8Array[]): void {
-    const bytes = frameBytes(parts);
-    const isLarge = bytes > MAX_MESSAGE_BYTES / 2;
-    const buffer = isLarge ? this.#free.pop() ?? new Uint8Array(MAX_MESSAGE_BYTES) : new Uint8Array(bytes);
+    const buffer = this.#buffers.take(frameBytes(parts));
     const frame = writeFrame(buffer, kind, this.#last + 1, parts);
     const outgoing = {
       sequence: ++this.#last,
@@ -124,7 +141,7 @@ export class Outbox<Lane> {
       if (wasSent) this.#quickestMs = Math.min(this.#quickestMs, now - sentAt);
       this.#kept.delete(each);
       this.#bytes -= frame.length + MESSAGE_COST;
-      if (frame.buffer.byteLength === MAX_MESSAGE_BYTES) this.#free.push(new Uint8Array(frame.buffer));
+      this.#buffers.giveBack(frame.buffer);
     }
     return true;
   }

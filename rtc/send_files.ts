@@ -15,14 +15,16 @@ import {
   MAX_CHUNK_BYTES,
   readySchema,
 } from "../protocol/files.ts";
-import { type FilesMessageType, formatMessage } from "../protocol/message.ts";
+import { type FilesMessageType, formatMessage, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { parseJson } from "../protocol/parse_json.ts";
 import type { Link } from "./link.ts";
 import { readAhead } from "./read_ahead.ts";
 import { ConnectionError, TransferError } from "./transfer_error.ts";
 
-/** Bytes per read from disk. */
-const READ_BYTES = 16 * MAX_CHUNK_BYTES;
+/** File bytes of a chunk whose message is half as long as the longest. */
+const HALF_CHUNK_BYTES = MAX_CHUNK_BYTES - MAX_MESSAGE_BYTES / 2;
+/** Bytes per read from disk: about a MiB, without a small piece left over. */
+const READ_BYTES = 32 * HALF_CHUNK_BYTES;
 /** A list of files has about so many bytes at most; one entry of 4 KiB more still fits a message. */
 const LIST_BYTES = 32 * 1024;
 
@@ -208,8 +210,10 @@ export class FilesSender {
     let offset = begin;
     await this.#read(file, entry.size - begin, async (bytes) => {
       hash.update(bytes);
-      for (let start = 0; start < bytes.length; start += MAX_CHUNK_BYTES) {
-        const part = bytes.subarray(start, start + MAX_CHUNK_BYTES);
+      // Of several lanes each has little under way, and what is lost on one holds up the others: in smaller pieces.
+      const chunkBytes = this.#link.lanes > 1 ? HALF_CHUNK_BYTES : MAX_CHUNK_BYTES;
+      for (let start = 0; start < bytes.length; start += chunkBytes) {
+        const part = bytes.subarray(start, start + chunkBytes);
         const header = formatChunkHeader({ id: this.#id, file: number, offset: offset + start });
         await this.#link.sendParts([header, part], this.#stop.signal);
       }

@@ -43,6 +43,7 @@ export async function compileProgram(
       "--no-prompt",
       // It would lie in the shared temporary folder under a name that others can guess; and it gains nothing here.
       "--no-code-cache",
+      ...program.v8Flags,
       ...program.permissions,
       ...included.flatMap((name) => ["--include", name]),
       ...(target ? ["--target", target.triple] : []),

@@ -6,6 +6,12 @@ import {
   WORKER_PERMISSIONS,
 } from "../config/permissions.ts";
 
+/**
+ * V8's heap for what is short-lived, in MiB: by default it grows to 48, most of it messages that were handed on long
+ * since (docs/performance.md).
+ */
+export const SMALL_HEAP = "--v8-flags=--max-semi-space-size=1";
+
 /** One program. */
 export interface Program {
   /** Name of the binary. */
@@ -14,6 +20,8 @@ export interface Program {
   entry: string;
   /** Permission flags of `deno run` and `deno compile`. */
   permissions: PermissionFlags;
+  /** Flags for V8 of `deno run` and `deno compile`. */
+  v8Flags: readonly string[];
   /** Entry points of its Web Workers, which a compiled program must be told of. */
   workers: readonly string[];
   /** Whether it loads the native WebRTC library. */
@@ -26,6 +34,7 @@ export const PROGRAMS: readonly Program[] = [
     name: "sleap-rtc-client",
     entry: "client/main.ts",
     permissions: CLIENT_PERMISSIONS,
+    v8Flags: [SMALL_HEAP],
     workers: ["client/preflight/labels_worker.ts"],
     hasAddon: true,
   },
@@ -33,6 +42,7 @@ export const PROGRAMS: readonly Program[] = [
     name: "sleap-rtc-worker",
     entry: "worker/main.ts",
     permissions: WORKER_PERMISSIONS,
+    v8Flags: [SMALL_HEAP],
     workers: ["worker/engine.ts"],
     hasAddon: true,
   },
@@ -40,6 +50,7 @@ export const PROGRAMS: readonly Program[] = [
     name: "sleap-rtc-signaling",
     entry: "signaling/main.ts",
     permissions: SIGNALING_PERMISSIONS,
+    v8Flags: [],
     workers: [],
     hasAddon: false,
   },
@@ -54,5 +65,6 @@ export function programOf(entry: string): Program {
 
 /** Arguments of `deno` that run a program from source. */
 export function runArguments(entry: string): string[] {
-  return ["run", ...programOf(entry).permissions, entry];
+  const { v8Flags, permissions } = programOf(entry);
+  return ["run", ...v8Flags, ...permissions, entry];
 }

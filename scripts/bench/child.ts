@@ -1,3 +1,4 @@
+import { SMALL_HEAP } from "../programs.ts";
 import { TextLineStream } from "../text_lines.ts";
 
 /** A child process that is told and tells by lines of text. Dispose of it, or it stays. */
@@ -6,10 +7,10 @@ export class LineChild implements AsyncDisposable {
   readonly #lines: ReadableStreamDefaultReader<string>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
 
-  /** Starts a module of the project with the arguments. */
+  /** Starts a module of the project with the arguments, and V8 as client and worker have it. */
   constructor(module: string, args: readonly string[]) {
     this.#process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "-A", new URL(module, import.meta.url).pathname, ...args],
+      args: ["run", "--quiet", SMALL_HEAP, "-A", new URL(module, import.meta.url).pathname, ...args],
       stdin: "piped",
       stdout: "piped",
     }).spawn();

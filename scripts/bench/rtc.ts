@@ -32,7 +32,7 @@ const FAR: RawSettings = {
   sctp: { recvBufferSize: MIB / 2, sendBufferSize: MIB, delayedSackTime: 0, congestionControlModule: 1 },
 };
 /** The same where packets are lost: each lane then has a rate of its own, and more of them add up. */
-const LOSSY: RawSettings = { ...FAR, lanes: 32 };
+const LOSSY: RawSettings = { ...FAR, lanes: 64 };
 
 /** Options of the command line. */
 interface Options {

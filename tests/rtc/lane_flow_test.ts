@@ -26,14 +26,15 @@ function drive(perFrameMs: (round: number) => number, rounds: number): number[] 
 Deno.test("lane flow: a quick lane gets more, a slow one no more than it delivers soon", () => {
   const quick = drive(() => 5, 400);
   assert.ok(quick.at(-1)! >= 1024 * 1024, String(quick.at(-1)));
-  const slow = drive(() => 60, 400);
-  assert.ok(slow.at(-1)! <= 3 * FRAME, String(slow.at(-1)));
+  const slow = Math.max(...drive(() => 60, 400).slice(-100));
+  assert.ok(slow <= 4 * FRAME, String(slow));
 });
 
 Deno.test("lane flow: a lane that becomes slow gets less, and more again when it is quick", () => {
   const under = drive((round) => round > 400 && round < 800 ? 60 : 5, 1_600);
   assert.ok(under[400]! >= 1024 * 1024);
-  assert.ok(under[799]! <= 3 * FRAME, String(under[799]));
+  const slow = Math.max(...under.slice(700, 800));
+  assert.ok(slow <= 4 * FRAME, String(slow));
   assert.ok(under[1_599]! >= 1024 * 1024, String(under[1_599]));
 });
 
