@@ -24,7 +24,7 @@ const [MANY, MOST] = [8, 48];
 /** Bytes that one connection has under way at most: what its receiver's buffer of 1 MiB lets through. */
 const LANE_BYTES = 768 * 1024;
 /** Less than this share of what the windows allow means that packets are lost, or that the way is narrow. */
-const POOR = 0.5;
+const POOR = 0.35;
 /** More connections must bring this much more, or they go again. */
 const WORTH = 1.15;
 /** Looks over which a rate is taken, and before those, in which it settles. */
