@@ -1,21 +1,17 @@
 import { createHash, type Hash } from "node:crypto";
 import type { IncomingFolder } from "../storage/incoming.ts";
+import { GatheredWrites } from "./gathered_writes.ts";
 
-/** Small chunks are gathered into writes of this many bytes. */
-const WRITE_BYTES = 1024 * 1024;
-
-/** Writes a file that comes in chunks, and hashes it on the way. One write is under way while the next is gathered. */
+/** Writes a file that comes in chunks, and hashes it on the way. */
 export class FileWriter {
   readonly #file: Deno.FsFile;
   readonly #hash: Hash;
+  readonly #writes: GatheredWrites;
   #position: number;
-  #buffer = new Uint8Array(WRITE_BYTES);
-  #spare = new Uint8Array(WRITE_BYTES);
-  #filled = 0;
-  #writing: Promise<void> = Promise.resolve();
 
   private constructor(file: Deno.FsFile, hash: Hash, position: number) {
     this.#file = file;
+    this.#writes = new GatheredWrites(file);
     this.#hash = hash;
     this.#position = position;
   }
@@ -44,30 +40,13 @@ export class FileWriter {
   async write(bytes: Uint8Array): Promise<void> {
     this.#hash.update(bytes);
     this.#position += bytes.length;
-    for (let taken = 0; taken < bytes.length;) {
-      const part = bytes.subarray(taken, taken + WRITE_BYTES - this.#filled);
-      this.#buffer.set(part, this.#filled);
-      this.#filled += part.length;
-      taken += part.length;
-      if (this.#filled === WRITE_BYTES) await this.#flush();
-    }
-  }
-
-  async #flush(): Promise<void> {
-    await this.#writing;
-    const full = this.#buffer.subarray(0, this.#filled);
-    [this.#buffer, this.#spare] = [this.#spare, this.#buffer];
-    this.#filled = 0;
-    this.#writing = writeAll(this.#file, full);
-    // Whoever writes next hears of it.
-    this.#writing.catch(() => {});
+    await this.#writes.write(bytes);
   }
 
   /** Ends the file; returns its SHA-256 in hex. `durable`: it survives a crash of the machine. */
   async finish(durable: boolean): Promise<string> {
     try {
-      await this.#flush();
-      await this.#writing;
+      await this.#writes.finish();
       if (durable) await this.#file.sync();
     } finally {
       this.#file.close();
@@ -78,8 +57,7 @@ export class FileWriter {
   /** Ends early; what came is on disk. Throws Deno's file errors. */
   async close(): Promise<void> {
     try {
-      await this.#flush();
-      await this.#writing;
+      await this.#writes.finish();
     } finally {
       try {
         this.#file.close();
@@ -88,8 +66,4 @@ export class FileWriter {
       }
     }
   }
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
 }

@@ -1,8 +1,6 @@
 import type { NewFile } from "../storage/containment.ts";
+import { GatheredWrites } from "./gathered_writes.ts";
 import { TransferError } from "./transfer_error.ts";
-
-/** Small messages are gathered into writes of this many bytes. */
-const WRITE_BYTES = 1024 * 1024;
 
 /**
  * Takes the bytes of one announced file to disk. It becomes visible only when it is whole.
@@ -13,14 +11,14 @@ export class FileReceiver {
   /** Announced bytes. */
   readonly size: number;
   readonly #target: NewFile;
-  readonly #buffer = new Uint8Array(WRITE_BYTES);
-  #filled = 0;
+  readonly #writes: GatheredWrites;
   #received = 0;
 
   constructor(name: string, size: number, target: NewFile) {
     this.name = name;
     this.size = size;
     this.#target = target;
+    this.#writes = new GatheredWrites(target.file);
   }
 
   /** Bytes so far. */
@@ -34,20 +32,7 @@ export class FileReceiver {
     if (this.#received > this.size) {
       throw new TransferError(`${this.name}: more bytes came than the ${this.size} that were announced`);
     }
-    for (let taken = 0; taken < bytes.length;) {
-      const part = bytes.subarray(taken, taken + WRITE_BYTES - this.#filled);
-      this.#buffer.set(part, this.#filled);
-      this.#filled += part.length;
-      taken += part.length;
-      if (this.#filled === WRITE_BYTES) await this.#flush();
-    }
-  }
-
-  async #flush(): Promise<void> {
-    for (let done = 0; done < this.#filled;) {
-      done += await this.#target.file.write(this.#buffer.subarray(done, this.#filled));
-    }
-    this.#filled = 0;
+    await this.#writes.write(bytes);
   }
 
   /** Ends the file and gives it its name; returns its true path. Throws {@link TransferError} when bytes are missing. */
@@ -55,13 +40,15 @@ export class FileReceiver {
     if (this.#received !== this.size) {
       throw new TransferError(`${this.name}: ${this.#received} bytes came, ${this.size} were announced`);
     }
-    await this.#flush();
+    await this.#writes.finish();
     await this.#target.commit();
     return this.#target.path;
   }
 
   /** Leaves nothing behind. Harmless after {@link finish}. */
-  discard(): Promise<void> {
-    return this.#target.discard();
+  async discard(): Promise<void> {
+    // Nothing is to be written once it is gone.
+    await this.#writes.finish().catch(() => {});
+    await this.#target.discard();
   }
 }

@@ -80,7 +80,9 @@ async function streamInto(channel: Channel, folder: string): Promise<void> {
           return tell({ report: "arrived", bytes: receiver?.received ?? 0 });
         }
         if (parsed.type !== "FILE_META") continue;
-        receiver = new FileReceiver(parsed.name, parsed.size, await createInside(folder, parsed.name));
+        // As a worker keeps a package: what a crash of the machine takes can be sent again.
+        const target = await createInside(folder, parsed.name, { durable: false });
+        receiver = new FileReceiver(parsed.name, parsed.size, target);
       }
     }
   } finally {
@@ -137,7 +139,6 @@ async function filesInto(channel: Channel, folder: string): Promise<void> {
       return arrived && tell({ report: "arrived", bytes });
     }
     const onProgress = (done: number): void => void (bytes = done);
-    // As a worker keeps a package: what a crash of the machine takes can be sent again.
     receiver = new FilesReceiver(link, parseOffer(message.json)!, {
       root: folder,
       durable: false,
