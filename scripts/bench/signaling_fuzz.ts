@@ -87,9 +87,13 @@ async function serve(
   peers: readonly Identity[],
   room: RoomKey,
 ): Promise<void> {
-  const [from, to] = peers.map((identity) => join(identity, room));
-  const [sender, receiver] = [await from!, await to!];
-  await Promise.all([once(sender, "message"), once(receiver, "message")]);
+  const sockets = await Promise.all(peers.map(async (identity) => {
+    const socket = await join(identity, room);
+    // It is in the room. Whoever waited for the other first could miss it.
+    await once(socket, "message");
+    return socket;
+  }));
+  const [sender, receiver] = [sockets[0]!, sockets[1]!];
   while (!over.aborted) {
     const began = performance.now();
     const arrived = once(receiver, "message", { signal: AbortSignal.timeout(ANSWER_LIMIT_MS) });
