@@ -123,7 +123,7 @@ export async function withWorker<Result>(
       return await body(connection, found.target);
     } catch (error) {
       // Before the worker hears that this client leaves: else the server would offer it the job once more.
-      if (found.queued !== undefined && !goesOn(error)) withdraw(signaling, found.queued);
+      if (found.queued !== undefined && !mayGoOn(error)) withdraw(signaling, found.queued);
       throw error;
     }
   } finally {
@@ -133,9 +133,9 @@ export async function withWorker<Result>(
   }
 }
 
-/** Whether a job goes on though its client leaves it with this error. */
-function goesOn(error: unknown): boolean {
-  return error instanceof Detached || (error instanceof WorkerLostError && error.started);
+/** Whether a job goes on, or may, though its client leaves it with this error. */
+function mayGoOn(error: unknown): boolean {
+  return error instanceof Detached || error instanceof WorkerLostError;
 }
 
 /** Whether a server runs on this very machine. */

@@ -216,6 +216,8 @@ export class SignalingClient {
   /** Leaves the room and stays away. */
   close(): void {
     this.#closing = true;
+    // What the server still says is for nobody: it may have forgotten this peer before it reads the last question.
+    if (this.#socket) this.#socket.onmessage = null;
     this.#heartbeat.stop();
     this.#pause?.end();
     this.#socket?.close(1000);

@@ -34,6 +34,21 @@ Deno.test("signaling: peers of a room find each other, and hear of changed prope
     assert.equal(worker.send({}), false);
   }));
 
+Deno.test("signaling: who has left hears nothing more, also what the server answers to the last question", () =>
+  withServer(async (server) => {
+    const leaving = await SignalingClient.connect(await options(server));
+    const staying = await SignalingClient.connect(await options(server, { room: leaving.room }));
+    const heard: unknown[] = [];
+    leaving.listen((message) => heard.push(message));
+    leaving.send({ type: "no such question" });
+    leaving.close();
+    // Each answer of the server comes after those to what was asked before.
+    while ((await staying.discover()).length > 0);
+    await staying.discover();
+    assert.deepEqual(heard, []);
+    staying.close();
+  }));
+
 for (
   const [refusal, change] of [
     ["Room not found", { roomId: "nowhere" }],
