@@ -1,3 +1,5 @@
+import { writeAll } from "../storage/write_all.ts";
+
 /** Small pieces are gathered into writes of this many bytes. */
 const WRITE_BYTES = 1024 * 1024;
 
@@ -40,8 +42,4 @@ export class GatheredWrites {
     // Whoever writes next hears of it.
     this.#writing.catch(() => {});
   }
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
 }

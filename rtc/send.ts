@@ -1,7 +1,7 @@
+import { readAhead } from "../storage/read_ahead.ts";
 import { formatMessage, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { isKeepAlive } from "./channel.ts";
 import type { Pipe } from "./pipe.ts";
-import { readAhead } from "./read_ahead.ts";
 import { TransferError } from "./transfer_error.ts";
 
 /** Bytes per read from disk. */

@@ -17,8 +17,8 @@ import {
 } from "../protocol/files.ts";
 import { type FilesMessageType, formatMessage, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { parseJson } from "../protocol/parse_json.ts";
+import { readAhead } from "../storage/read_ahead.ts";
 import type { Link } from "./link.ts";
-import { readAhead } from "./read_ahead.ts";
 import { ConnectionError, TransferError } from "./transfer_error.ts";
 
 /** File bytes of a chunk whose message is half as long as the longest. */

@@ -19,6 +19,7 @@ import {
 } from "./containment.ts";
 import { freeSpace, InsufficientSpaceError, isDiskFull } from "./copy.ts";
 import { Lanes } from "./lanes.ts";
+import { writeAll } from "./write_all.ts";
 
 /** Most that is read at once, in bytes: the names of {@link ARCHIVE_LIMITS} entries fit. */
 const MAX_READ = 64 * 2 ** 20;
@@ -127,10 +128,6 @@ async function unpack(
     }
   }
   await writers.done();
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
 }
 
 /**

@@ -1,5 +1,7 @@
 /** Moves the bytes of one open file to another, chunk by chunk, in bounded memory. */
+import { readAhead } from "./read_ahead.ts";
 import type { Watch } from "./supervise.ts";
+import { writeAll } from "./write_all.ts";
 
 /**
  * Bytes per read and write. Two of these stay in a core's cache between reading and writing, and the page cache takes
@@ -26,47 +28,16 @@ export async function copyBytes(
   await Promise.all([from, to].map((file) => file.seek(offset, Deno.SeekMode.Start)));
   const flusher = new Flusher(to, offset);
   let done = offset;
-  await pump(from, to, size - offset, async (moved) => {
-    done = offset + moved;
+  for await (const chunk of readAhead(from, size - offset, CHUNK_BYTES)) {
+    await writeAll(to, chunk);
+    done += chunk.length;
     watch.check();
     watch.advance(done - flusher.flushed);
     onDone(done);
     await flusher.at(done);
-  });
+  }
   await to.sync();
   return done;
-}
-
-/** Copies at most `length` bytes from where both files stand. */
-async function pump(
-  from: Deno.FsFile,
-  to: Deno.FsFile,
-  length: number,
-  onChunk: (moved: number) => Promise<void>,
-): Promise<void> {
-  const chunk = Math.min(CHUNK_BYTES, length);
-  let [current, spare] = [new Uint8Array(chunk), new Uint8Array(chunk)];
-  const read = (buffer: Uint8Array, left: number): Promise<number | null> => {
-    const reading = left > 0 ? from.read(buffer.subarray(0, Math.min(chunk, left))) : Promise.resolve(null);
-    // A failure of it is met at the next turn, or does not matter any more.
-    reading.catch(() => {});
-    return reading;
-  };
-  let moved = 0;
-  let reading = read(current, length);
-  try {
-    for (;;) {
-      const found = await reading;
-      if (found === null) return;
-      reading = read(spare, length - moved - found);
-      for (let written = 0; written < found;) written += await to.write(current.subarray(written, found));
-      moved += found;
-      [current, spare] = [spare, current];
-      await onChunk(moved);
-    }
-  } finally {
-    await reading.catch(() => {});
-  }
 }
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { readAhead } from "../../rtc/read_ahead.ts";
+import { readAhead } from "../../storage/read_ahead.ts";
 
 /** A file of so many bytes, each its place modulo 251, that gives at most `most` of them a read. */
 function fileOf(
