@@ -101,7 +101,7 @@ export async function withWorker<Result>(
   loading.catch(() => {});
   const room = await entering;
   const { signaling } = room;
-  let connection: Connection | undefined;
+  let found: Found | undefined;
   try {
     const { connectionTimeout, roomSecret, iceServers, relayOnly } = config;
     const onInfo = (text: string): void => screen.show({ event: "info", text });
@@ -117,17 +117,14 @@ export async function withWorker<Result>(
     const needs = { ...needsOf(flags), ...(flags.job ? { kind: flags.job.input.kind } : {}) };
     const search = { room, flags, needs, config, screen, signal, connect };
     const isQueued = flags.job !== undefined && signaling.serverFeatures.includes(QUEUE);
-    const found = await (isQueued ? findByQueue(search, flags.job!) : findDirectly(search));
-    connection = found.connection;
-    try {
-      return await body(connection, found.target);
-    } catch (error) {
-      // Before the worker hears that this client leaves: else the server would offer it the job once more.
-      if (found.queued !== undefined && !mayGoOn(error)) withdraw(signaling, found.queued);
-      throw error;
-    }
+    found = await (isQueued ? findByQueue(search, flags.job!) : findDirectly(search));
+    return await body(found.connection, found.target);
+  } catch (error) {
+    // Before the worker hears that this client leaves: else the server would offer it the job once more.
+    if (found?.queued !== undefined && !mayGoOn(error)) withdraw(signaling, found.queued);
+    throw error;
   } finally {
-    await connection?.close();
+    await found?.connection.close();
     signaling.close();
     await deletePeer(config.signalingHttp, signaling.peerId, signaling.idToken);
   }

@@ -12,6 +12,7 @@ import {
   WINDOW_BYTES,
 } from "../protocol/link.ts";
 import { type Channel, keepAlive } from "./channel.ts";
+import { awaitFirst } from "./hello.ts";
 import { Inbox } from "./inbox.ts";
 import { LaneFlow } from "./lane_flow.ts";
 import { LaneWatch } from "./lane_watch.ts";
@@ -33,8 +34,6 @@ const LANE_ACK_BYTES = 128 * 1024;
 const WATER_MARKS = [512 * 1024, 256 * 1024] as const;
 /** The same in a single lane, whose sender may be late to fill it up where the processors are busy. */
 const ONE_LANE_WATER_MARKS = [4 * 1024 * 1024, 1024 * 1024] as const;
-/** The other side's hello is waited for so long, in milliseconds. */
-const HELLO_LIMIT_MS = 10_000;
 /** How often an idle lane looks for messages that are late on another, in milliseconds. */
 const LATE_LOOK_MS = 20;
 /** A farewell gets so long to be heard, in milliseconds. */
@@ -381,24 +380,5 @@ export class LinkUnknownError extends ConnectionError {
 
   constructor() {
     super("the worker does not know this session any more");
-  }
-}
-
-/** The worker's side of a new channel: the client's hello. Throws {@link ConnectionError}, the abort reason. */
-export async function readHello(channel: Channel, signal?: AbortSignal): Promise<Hello> {
-  const hello = parseHello(await awaitFirst(channel, signal));
-  if (!hello) throw new ConnectionError("the client did not say hello");
-  return hello;
-}
-
-async function awaitFirst(channel: Channel, signal: AbortSignal | undefined): Promise<string | Uint8Array> {
-  const limit = AbortSignal.timeout(HELLO_LIMIT_MS);
-  try {
-    const message = await channel.receive(AbortSignal.any(signal ? [signal, limit] : [limit]));
-    if (message === undefined) throw new ConnectionError("the data channel was closed before a hello came");
-    return message;
-  } catch (error) {
-    if (!limit.aborted || signal?.aborted) throw error;
-    throw new ConnectionError(`no hello came within ${HELLO_LIMIT_MS / 1000} s`);
   }
 }

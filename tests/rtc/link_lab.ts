@@ -1,6 +1,7 @@
 /** Two links of one process over lanes that a test makes, cuts, holds up and falsifies. */
 import { Channel } from "../../rtc/channel.ts";
-import { Link, type LinkOptions, newLinkId, readHello } from "../../rtc/link.ts";
+import { readHello } from "../../rtc/hello.ts";
+import { Link, type LinkOptions, newLinkId } from "../../rtc/link.ts";
 import { FakeNative } from "./fake_native.ts";
 
 /** A carrier that keeps nothing of what it sends, and delivers a burst at a time. */

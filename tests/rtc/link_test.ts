@@ -10,7 +10,8 @@ import {
   WINDOW_BYTES,
 } from "../../protocol/link.ts";
 import { MAX_MESSAGE_BYTES, MAX_TEXT_BYTES } from "../../protocol/message.ts";
-import { Link, LinkUnknownError, newLinkId, readHello } from "../../rtc/link.ts";
+import { readHello } from "../../rtc/hello.ts";
+import { Link, LinkUnknownError, newLinkId } from "../../rtc/link.ts";
 import { ConnectionError } from "../../rtc/transfer_error.ts";
 import { liveBytes } from "../memory.ts";
 import { FakeClock } from "./fake_clock.ts";
