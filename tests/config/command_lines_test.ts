@@ -3,23 +3,13 @@ import type { Command } from "commander";
 import { createCommand as createClient } from "../../client/main.ts";
 import { createCommand as createSignaling } from "../../signaling/main.ts";
 import { createCommand as createWorker } from "../../worker/main.ts";
+import { commandsOf, lineage, wordsOf } from "./commands.ts";
 
 function helpOf(command: Command): string {
   let text = "";
   command.configureOutput({ writeOut: (part) => text += part });
   command.outputHelp();
   return text;
-}
-
-/** A command and those above it. */
-function lineage(command: Command): Command[] {
-  return command.parent ? [command, ...lineage(command.parent)] : [command];
-}
-
-/** All commands that are shown. */
-function commandsOf(command: Command): Command[] {
-  const shown = command.createHelp().visibleCommands(command).filter((each) => each.name() !== "help");
-  return [command, ...shown.flatMap(commandsOf)];
 }
 
 /** Whether it does something, and is not there for its subcommands alone. */
@@ -29,7 +19,7 @@ function acts(command: Command): boolean {
 
 for (const program of [createClient(), createWorker(), createSignaling()]) {
   for (const command of commandsOf(program)) {
-    const name = lineage(command).toReversed().map((each) => each.name()).join(" ");
+    const name = wordsOf(command).join(" ");
     Deno.test(`${name}: says what it does, with examples that name it, and how it can tell it`, () => {
       assert.match(command.description(), /^[A-Z].*\.$/);
       const help = helpOf(command);

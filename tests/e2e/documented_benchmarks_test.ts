@@ -1,4 +1,4 @@
 /** The benchmarks that the documentation speaks of, as small as they can be. */
 import { testPages } from "./documented/pages.ts";
 
-testPages((page) => page === "docs/performance.md");
+await testPages((page) => page === "docs/performance.md");

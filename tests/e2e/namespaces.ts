@@ -1,5 +1,6 @@
 /** Network namespaces of this machine as the machines of a small network; Linux and root only. */
 import assert from "node:assert/strict";
+import { hasProgram } from "./has_program.ts";
 
 /** What a program printed, both outputs together. Throws with it when the program failed. */
 async function run(...command: string[]): Promise<string> {
@@ -8,11 +9,6 @@ async function run(...command: string[]): Promise<string> {
   const text = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("").trim();
   assert.ok(success, `${command.join(" ")}: ${text}`);
   return text;
-}
-
-/** Whether a program is there. */
-async function isInstalled(program: string): Promise<boolean> {
-  return await run("sh", "-c", 'command -v "$0"', program).then(() => true, () => false);
 }
 
 /** A name that nobody else has, short enough to be typed when something is left behind. */
@@ -28,7 +24,7 @@ export async function whyNoNamespaces(programs: readonly string[] = []): Promise
   if (Deno.build.os !== "linux") return "needs Linux";
   if (Deno.uid() !== 0) return "needs root";
   for (const program of ["ip", ...programs]) {
-    if (!await isInstalled(program)) return `needs ${program}`;
+    if (!await hasProgram(program)) return `needs ${program}`;
   }
   const name = uniqueName("probe");
   try {

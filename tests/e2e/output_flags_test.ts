@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { join } from "node:path";
 import { createCommand } from "../../client/main.ts";
 import { fromSource, LabProcess } from "../../scripts/local_lab.ts";
+import { commandsOf, wordsOf } from "../config/commands.ts";
 import { clientConfig, packageIn, startWorker, type TestLab, withLab } from "./lab.ts";
 
 /** What the calls are about. */
@@ -45,14 +46,10 @@ const CALLS: Readonly<Record<string, (scene: Scene) => readonly string[]>> = {
   completions: () => ["bash"],
 };
 
-/** The commands that do something, by all their words. */
-function commandsOf(command: Command, before = ""): string[] {
-  return command.createHelp().visibleCommands(command).filter((each) => each.name() !== "help").flatMap(
-    (each) => {
-      const name = `${before}${each.name()}`;
-      return each.commands.length > 0 ? commandsOf(each, `${name} `) : [name];
-    },
-  );
+/** The commands that do something, by all their words but the program's. */
+function namesOf(program: Command): string[] {
+  return commandsOf(program).filter(({ commands }) => commands.length === 0)
+    .map((command) => wordsOf(command).slice(1).join(" "));
 }
 
 /** Where a client runs that finds its settings by itself, and one job has ended. */
@@ -76,7 +73,7 @@ async function run(test: TestLab, args: readonly string[]): Promise<LabProcess> 
 }
 
 Deno.test("every command of the client is called here", () => {
-  assert.deepEqual(commandsOf(createCommand()).toSorted(), Object.keys(CALLS).toSorted());
+  assert.deepEqual(namesOf(createCommand()).toSorted(), Object.keys(CALLS).toSorted());
 });
 
 Deno.test("every command of the client tells it in JSON, says more when asked to, and on demand no more than its result", () =>

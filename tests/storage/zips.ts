@@ -1,17 +1,28 @@
 /** Archives for the tests, honest and hostile. */
 import { join } from "node:path";
-import { TextReader, Uint8ArrayWriter, ZipWriter, type ZipWriterAddDataOptions } from "@zip-js/zip-js";
+import {
+  TextReader,
+  Uint8ArrayReader,
+  Uint8ArrayWriter,
+  ZipWriter,
+  type ZipWriterAddDataOptions,
+} from "@zip-js/zip-js";
 import { extractArchive } from "../../storage/archive.ts";
 
-/** One entry: name, text (none for a folder), and what is unusual about it. */
-export type ZipEntry = readonly [name: string, text?: string, options?: ZipWriterAddDataOptions];
+/** One entry: name, content (none for a folder), and what is unusual about it. */
+export type ZipEntry = readonly [
+  name: string,
+  content?: string | Uint8Array<ArrayBuffer>,
+  options?: ZipWriterAddDataOptions,
+];
 
 /** The bytes of a ZIP. */
 export async function zip(entries: readonly ZipEntry[], level = 0): Promise<Uint8Array> {
   const writer = new ZipWriter(new Uint8ArrayWriter(), { useWebWorkers: false, level });
-  for (const [name, text, options = {}] of entries) {
-    if (text === undefined) await writer.add(name, undefined, { ...options, directory: true });
-    else await writer.add(name, new TextReader(text), options);
+  for (const [name, content, options = {}] of entries) {
+    if (content === undefined) await writer.add(name, undefined, { ...options, directory: true });
+    else if (typeof content === "string") await writer.add(name, new TextReader(content), options);
+    else await writer.add(name, new Uint8ArrayReader(content), options);
   }
   return writer.close();
 }

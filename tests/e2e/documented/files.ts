@@ -1,9 +1,10 @@
 /** The files that blocks of the documentation speak of, in the folder in which they run. */
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
-import { Uint8ArrayReader, Uint8ArrayWriter, ZipWriter } from "@zip-js/zip-js";
 import { makePackage } from "../../../examples/make_package.ts";
 import { ROOT } from "../../docs/blocks.ts";
+import { withCertificates } from "../../signaling/certificates.ts";
+import { zip } from "../../storage/zips.ts";
 
 const LABELS = join(ROOT, "examples/minimal_instance.pkg.slp");
 const CONFIG = join(ROOT, "examples/package/minimal_instance.centroid.yaml");
@@ -42,16 +43,20 @@ async function unpacked(folder: string): Promise<void> {
 }
 
 async function trackPackage(folder: string): Promise<void> {
-  const writer = new ZipWriter(new Uint8ArrayWriter(), { useWebWorkers: false });
   const script = "#!/bin/sh\nsleap-nn track --data_path labels.pkg.slp -o predictions.slp\n";
-  await writer.add("track_package/track-script.sh", new Uint8ArrayReader(new TextEncoder().encode(script)));
-  await writer.add("track_package/labels.pkg.slp", new Uint8ArrayReader(await Deno.readFile(LABELS)));
-  await Deno.writeFile(join(folder, "track_package.zip"), await writer.close());
+  const bytes = await zip([
+    ["track_package/track-script.sh", script],
+    ["track_package/labels.pkg.slp", await Deno.readFile(LABELS)],
+  ]);
+  await Deno.writeFile(join(folder, "track_package.zip"), bytes);
 }
 
-async function certificate(folder: string): Promise<void> {
-  const key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout privkey.pem";
-  await run(folder, "openssl", `req -x509 ${key} -days 2 -subj /CN=lab -out fullchain.pem`.split(" "));
+function certificate(folder: string): Promise<void> {
+  return withCertificates(async ({ issue }) => {
+    const { cert, key } = await issue("lab");
+    await Deno.copyFile(cert, join(folder, "fullchain.pem"));
+    await Deno.copyFile(key, join(folder, "privkey.pem"));
+  });
 }
 
 async function programs(folder: string): Promise<void> {

@@ -10,6 +10,7 @@ import {
   nameOf,
 } from "../../docs/blocks.ts";
 import { HAS_REDIS } from "../../signaling/redis.ts";
+import { hasProgram } from "../has_program.ts";
 import { placed } from "./places.ts";
 import { Stage } from "./stage.ts";
 
@@ -18,14 +19,14 @@ export const BLOCKS: readonly Block[] = (await blocksIn("sh"))
   .filter(({ page, chapter }) => !Object.hasOwn(ACTED_OUT, `${page}: ${chapter}`));
 
 /** A test for each of the pages that are asked for. */
-export function testPages(isAsked: (page: string) => boolean): void {
+export async function testPages(isAsked: (page: string) => boolean): Promise<void> {
   for (const [page, blocks] of Map.groupBy(BLOCKS, ({ page }) => page)) {
-    if (isAsked(page)) testPage(page, blocks);
+    if (isAsked(page)) await testPage(page, blocks);
   }
 }
 
-function testPage(page: string, blocks: readonly Block[]): void {
-  const missing = Deno.build.os === "windows" ? ["a POSIX shell"] : missingFor(blocks);
+async function testPage(page: string, blocks: readonly Block[]): Promise<void> {
+  const missing = Deno.build.os === "windows" ? ["a POSIX shell"] : await missingFor(blocks);
   const note = missing.length === 0 ? "" : ` (skipped: needs ${missing.join(", ")})`;
   Deno.test({
     name: `${page}: every command does what it should${note}`,
@@ -48,19 +49,15 @@ async function play({ page, line }: Block, script: string, stage: Stage): Promis
 }
 
 /** What a page's blocks need and this machine does not have. */
-function missingFor(blocks: readonly Block[]): string[] {
+async function missingFor(blocks: readonly Block[]): Promise<string[]> {
   const text = blocks.map((block) => block.text).join("\n");
   const called = commandsOf(text).map((words) => nameOf(calledBy(words))).filter((name) =>
     AS_THEY_ARE.includes(name)
   );
   if (text.includes("fullchain.pem")) called.push("openssl");
-  const missing = [...new Set(called)].filter((name) => !isInstalled(name));
+  const missing: string[] = [];
+  for (const name of new Set(called)) if (!await hasProgram(name)) missing.push(name);
   return text.includes("redis://") && !HAS_REDIS ? [...missing, "redis-server"] : missing;
-}
-
-function isInstalled(program: string): boolean {
-  return new Deno.Command("bash", { args: ["-c", `type ${program}`], stdout: "null", stderr: "null" })
-    .outputSync().success;
 }
 
 /** A block as a script, after what the shell of a reader has of those before it in the chapter. */

@@ -1,20 +1,10 @@
 /** Direct File Access; Job Completion Notification; Performance Monitoring. */
 import assert from "node:assert/strict";
+import { hasProgram } from "../has_program.ts";
 import { join } from "node:path";
 import { canMount, withFuse } from "../fuse.ts";
 import { namesIn } from "../lab.ts";
-import {
-  begin,
-  emptied,
-  GOOD_RUN,
-  hasProgram,
-  JOB,
-  packageOf,
-  put,
-  rootTest,
-  runJob,
-  scenario,
-} from "./lab.ts";
+import { begin, emptied, GOOD_RUN, JOB, packageOf, put, rootTest, runJob, scenario } from "./lab.ts";
 import { storageSection } from "../../../scripts/local_lab.ts";
 
 Deno.test("Direct File Access: Read input file directly", () =>

@@ -1,5 +1,6 @@
 /** Shared Storage Error Handling. */
 import assert from "node:assert/strict";
+import { hasProgram } from "../has_program.ts";
 import { join } from "node:path";
 import { storageSection } from "../../../scripts/local_lab.ts";
 import { clientConfig, namesIn } from "../lab.ts";
@@ -8,7 +9,6 @@ import {
   choosePaths,
   emptied,
   GOOD_RUN,
-  hasProgram,
   isRoot,
   JOB,
   packageOf,

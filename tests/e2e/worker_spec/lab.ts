@@ -214,12 +214,6 @@ export function rootTest(name: string, fn: () => Promise<void>, has = true, need
   Deno.test({ name: ignore ? `${name} (skipped: needs ${needs})` : name, ignore, fn });
 }
 
-/** Whether a program is installed. */
-export async function hasProgram(program: string): Promise<boolean> {
-  const command = new Deno.Command("sh", { args: ["-c", 'command -v "$0"', program], stdout: "null" });
-  return (await command.output()).success;
-}
-
 /** Runs a program, which must succeed. */
 export async function sh(program: string, ...args: string[]): Promise<void> {
   assert.ok((await new Deno.Command(program, { args }).output()).success, `${program} ${args.join(" ")}`);
