@@ -1,7 +1,7 @@
 import { writeAll } from "../storage/write_all.ts";
 
-/** Small pieces are gathered into writes of this many bytes. */
-const WRITE_BYTES = 1024 * 1024;
+/** Small pieces are gathered into writes of so many bytes: a longer one keeps the connection's threads from running. */
+const WRITE_BYTES = 256 * 1024;
 
 /** Writes to a file what comes in small pieces; one write is under way while the next is gathered. */
 export class GatheredWrites {

@@ -4,8 +4,8 @@ import { isKeepAlive } from "./channel.ts";
 import type { Pipe } from "./pipe.ts";
 import { TransferError } from "./transfer_error.ts";
 
-/** Bytes per read from disk. */
-const READ_BYTES = 1024 * 1024;
+/** Bytes per read from disk: a longer read keeps the connection's threads from running. */
+const READ_BYTES = 128 * 1024;
 
 /** A file about to travel. */
 export interface OutgoingFile {

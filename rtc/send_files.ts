@@ -23,8 +23,8 @@ import { ConnectionError, TransferError } from "./transfer_error.ts";
 
 /** File bytes of a chunk whose message is half as long as the longest. */
 const HALF_CHUNK_BYTES = MAX_CHUNK_BYTES - MAX_MESSAGE_BYTES / 2;
-/** Bytes per read from disk: about a MiB, without a small piece left over. */
-const READ_BYTES = 32 * HALF_CHUNK_BYTES;
+/** Bytes per read from disk: about 128 KiB, see `rtc/send.ts`, without a small piece left over. */
+const READ_BYTES = 4 * HALF_CHUNK_BYTES;
 /** A list of files has about so many bytes at most; one entry of 4 KiB more still fits a message. */
 const LIST_BYTES = 32 * 1024;
 
