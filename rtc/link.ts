@@ -34,7 +34,7 @@ const LANE_ACK_BYTES = 128 * 1024;
 const WATER_MARKS = [512 * 1024, 256 * 1024] as const;
 /** The same in a single lane, whose sender may be late to fill it up where the processors are busy. */
 const ONE_LANE_WATER_MARKS = [4 * 1024 * 1024, 1024 * 1024] as const;
-/** How often an idle lane looks for messages that are late on another, in milliseconds. */
+/** How often messages are looked for that are late on one of several lanes, in milliseconds. */
 const LATE_LOOK_MS = 20;
 /** A farewell gets so long to be heard, in milliseconds. */
 const BYE_LIMIT_MS = 1_000;
@@ -49,6 +49,8 @@ interface Lane {
   arrived: number;
   /** Bytes of them that the other side was not told of. */
   untoldBytes: number;
+  /** Whether its channel takes nothing more for now. */
+  isBusy: boolean;
   isLost: boolean;
 }
 
@@ -80,6 +82,7 @@ export class Link implements Pipe {
   readonly #inbox = new Inbox();
   readonly #waiting = new Set<() => void>();
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
+  #lateLook: ReturnType<typeof setInterval> | undefined;
   #patience: ReturnType<typeof setTimeout> | undefined;
   #open = true;
   #lastHeard = performance.now();
@@ -168,7 +171,7 @@ export class Link implements Pipe {
   ): Promise<void> {
     if (this.#open) {
       this.#outbox.add(kind, parts);
-      this.#wake();
+      this.#pump();
     }
     while (this.#open && this.#outbox.isFull) await this.#change(signal);
     if (!this.#open) throw new ConnectionError("the connection has ended");
@@ -232,13 +235,14 @@ export class Link implements Pipe {
       flow: new LaneFlow(),
       arrived: 0,
       untoldBytes: 0,
+      isBusy: false,
       isLost: false,
     };
     this.#lanes.add(lane);
     this.#shareOut();
     keepAlive(channel, KEEP_ALIVE_MS);
     void this.#read(lane);
-    void this.#pump(lane);
+    this.#pump();
     // The last one may have been lost with its lane.
     this.#acknowledge();
   }
@@ -254,7 +258,7 @@ export class Link implements Pipe {
     this.#shareOut();
     if (!this.#open) return;
     this.#outbox.giveBack(lane);
-    this.#wake();
+    this.#pump();
     if (this.#lanes.size > 0) return this.#acknowledge();
     this.#patience = setTimeout(() => {
       logger.warn("the other side did not come back");
@@ -269,25 +273,53 @@ export class Link implements Pipe {
     for (const { channel } of this.#lanes) {
       channel.setWaterMarks(...(isOne ? ONE_LANE_WATER_MARKS : WATER_MARKS));
     }
+    clearInterval(this.#lateLook);
+    this.#lateLook = isOne || !this.#open ? undefined : setInterval(() => this.#overtake(), LATE_LOOK_MS);
   }
 
-  /** Gives waiting messages to a lane, as fast as it takes them. */
-  async #pump(lane: Lane): Promise<void> {
-    while (this.#open && !lane.isLost) {
-      const isFull = this.#lanes.size > 1 && lane.flow.isFull;
-      const frame = isFull ? undefined : this.#outbox.next(lane);
-      if (!frame) {
-        // What is late is noticed by looking again.
-        const timer = this.#outbox.isFull && this.#lanes.size > 1
-          ? setTimeout(() => this.#wake(), LATE_LOOK_MS)
-          : undefined;
-        await this.#change();
-        clearTimeout(timer);
-        continue;
-      }
-      this.#bytesSent += frame.length;
-      lane.flow.sent(frame.length);
-      await lane.channel.send(frame).catch(() => this.#lose(lane));
+  /** Gives waiting messages to the lanes, as fast as they take them. */
+  #pump(): void {
+    for (let lane; this.#open && (lane = this.#freeLane()) !== undefined;) {
+      const frame = this.#outbox.next(lane);
+      if (!frame) return;
+      this.#give(lane, frame, () => this.#pump());
+    }
+  }
+
+  /** Of the lanes that take more, the one that has least under way. */
+  #freeLane(): Lane | undefined {
+    let least: Lane | undefined;
+    for (const lane of this.#lanes) {
+      if (this.#takesMore(lane) && !(least && least.flow.bytes <= lane.flow.bytes)) least = lane;
+    }
+    return least;
+  }
+
+  #takesMore({ isBusy, flow }: Lane): boolean {
+    return !isBusy && !(this.#lanes.size > 1 && flow.isFull);
+  }
+
+  /** Sends a frame over a lane; `then` is called when that takes more. */
+  #give(lane: Lane, frame: Uint8Array, then: () => void): void {
+    this.#bytesSent += frame.length;
+    lane.flow.sent(frame.length);
+    lane.isBusy = true;
+    lane.channel.send(frame).then(() => {
+      lane.isBusy = false;
+      then();
+    }, () => this.#lose(lane));
+  }
+
+  /** What is late on one of several lanes is sent over others, which have nothing to do. */
+  #overtake(): void {
+    if (!this.#open || !this.#outbox.isFull) return;
+    for (const lane of this.#lanes) {
+      const frame = this.#takesMore(lane) ? this.#outbox.late(lane) : undefined;
+      if (!frame) continue;
+      this.#give(lane, frame, () => {
+        this.#pump();
+        this.#overtake();
+      });
     }
   }
 
@@ -314,6 +346,7 @@ export class Link implements Pipe {
     if (frame?.kind === "ack") {
       isFine = this.#outbox.acknowledge(frame.sequence) && lane.flow.arrived(frame.onLane);
       this.#outbox.arrived(frame.received);
+      this.#pump();
     } else if (frame?.kind === "text") isFine = this.#inbox.put(frame.sequence, frame.text, message.length);
     else if (frame?.kind === "bytes") isFine = this.#inbox.put(frame.sequence, frame.bytes, message.length);
     else if (frame?.kind === "bye") {
@@ -360,6 +393,7 @@ export class Link implements Pipe {
     this.#open = false;
     clearTimeout(this.#patience);
     clearTimeout(this.#ackTimer);
+    clearInterval(this.#lateLook);
     for (const { watch } of this.#lanes) watch.stop();
     this.#wake();
     this.#resolveClosed();

@@ -102,7 +102,7 @@ export class Outbox<Lane> {
       // It may have come back from a lost lane, and have arrived over that one all the same.
       if (!next.hasArrived && this.#kept.has(next.sequence)) return this.#give(next, lane);
     }
-    return this.isFull ? this.#overtake(lane) : undefined;
+    return undefined;
   }
 
   #give(outgoing: Outgoing<Lane>, lane: Lane): Uint8Array {
@@ -114,10 +114,10 @@ export class Outbox<Lane> {
   }
 
   /**
-   * When all that may be under way is, and the first message that has not arrived is late on its lane, that lane holds
-   * up all others: what it has is sent over one that has nothing to do.
+   * A frame that is late on another lane, to be sent over this one as well; undefined when none is. When all that may
+   * be under way is, and the first message that has not arrived is late, its lane holds up all others.
    */
-  #overtake(lane: Lane): Uint8Array | undefined {
+  late(lane: Lane): Uint8Array | undefined {
     const late = performance.now() - this.#lateMs;
     let slow: Lane | undefined;
     let looked = 0;
