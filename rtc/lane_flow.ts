@@ -60,7 +60,9 @@ export class LaneFlow {
 
   #adapt(bytes: number, tookMs: number, now: number): void {
     if (tookMs <= PATIENCE_FACTOR * this.#quickestMs + PATIENCE_MS) {
-      this.#limit = Math.min(MOST_LIMIT, this.#limit + bytes / 8);
+      // Twice as much each round trip until it is too much for the first time, then more carefully.
+      const more = this.#slowedAt === -Infinity ? bytes : bytes / 8;
+      this.#limit = Math.min(MOST_LIMIT, this.#limit + more);
     } else if (now - this.#slowedAt > tookMs) {
       this.#slowedAt = now;
       this.#limit = Math.max(LEAST_LIMIT, this.#limit * SLOW_DOWN);

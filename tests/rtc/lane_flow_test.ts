@@ -30,6 +30,12 @@ Deno.test("lane flow: a quick lane gets more, a slow one no more than it deliver
   assert.ok(slow <= 4 * FRAME, String(slow));
 });
 
+Deno.test("lane flow: a new lane gets twice as much each round trip, up to what is too much", () => {
+  assert.ok(drive(() => 1, 16).at(-1)! >= 1024 * 1024);
+  const slow = Math.max(...drive(() => 60, 32));
+  assert.ok(slow < 512 * 1024, String(slow));
+});
+
 Deno.test("lane flow: a lane that becomes slow gets less, and more again when it is quick", () => {
   const under = drive((round) => round > 400 && round < 800 ? 60 : 5, 1_600);
   assert.ok(under[400]! >= 1024 * 1024);
