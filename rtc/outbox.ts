@@ -53,6 +53,9 @@ export class Outbox<Lane> {
   #quickestMs = Infinity;
   #bytes = 0;
   #last = 0;
+  /** The last message that the other side has, with all before it, and the last that it is done with. */
+  #arrived = 0;
+  #consumed = 0;
   #resent = 0;
 
   /** Bytes under way from which on a sender waits. */
@@ -136,10 +139,10 @@ export class Outbox<Lane> {
   acknowledge(sequence: number): boolean {
     if (sequence > this.#last) return false;
     const now = performance.now();
-    for (const [each, { frame, sentAt, wasSent }] of this.#kept) {
-      if (each > sequence) break;
+    while (this.#consumed < sequence) {
+      const { frame, sentAt, wasSent } = this.#kept.get(++this.#consumed)!;
       if (wasSent) this.#quickestMs = Math.min(this.#quickestMs, now - sentAt);
-      this.#kept.delete(each);
+      this.#kept.delete(this.#consumed);
       this.#bytes -= frame.length + MESSAGE_COST;
       this.#buffers.giveBack(frame.buffer);
     }
@@ -148,9 +151,9 @@ export class Outbox<Lane> {
 
   /** The other side has all messages up to one, though it may not be done with them. */
   arrived(sequence: number): void {
-    for (const [each, outgoing] of this.#kept) {
-      if (each > sequence) break;
-      outgoing.hasArrived = true;
+    for (const end = Math.min(sequence, this.#last); this.#arrived < end;) {
+      const outgoing = this.#kept.get(++this.#arrived);
+      if (outgoing) outgoing.hasArrived = true;
     }
   }
 
