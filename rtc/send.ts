@@ -1,5 +1,5 @@
-import { readAhead } from "../storage/read_ahead.ts";
 import { formatMessage, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
+import { readAhead } from "../storage/read_ahead.ts";
 import { isKeepAlive } from "./channel.ts";
 import type { Pipe } from "./pipe.ts";
 import { TransferError } from "./transfer_error.ts";

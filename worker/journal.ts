@@ -6,6 +6,7 @@ import { z } from "zod";
 import { JOB_ENDS, type JobEndState } from "../protocol/jobs.ts";
 import { parseMessage } from "../protocol/message.ts";
 import { parseJson } from "../protocol/parse_json.ts";
+import { writeAll } from "../storage/write_all.ts";
 
 /** When a journal has so many bytes, no more output and reports are kept; what is said about the job is. */
 const MAX_BYTES = 256 * 1024 * 1024;
@@ -138,7 +139,7 @@ export class Journal {
   async #write(value: unknown): Promise<void> {
     const bytes = new TextEncoder().encode(`${JSON.stringify(value)}\n`);
     try {
-      for (let done = 0; done < bytes.length;) done += await this.#file.write(bytes.subarray(done));
+      await writeAll(this.#file, bytes);
       this.#size += bytes.length;
     } catch (error) {
       await this.#file.truncate(this.#size);

@@ -6,6 +6,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { ErrorCode } from "../config/error_code.ts";
 import { reasonOf, UserError } from "../config/user_error.ts";
+import { writeAll } from "../storage/write_all.ts";
 
 const logger = getLogger(["sleap-rtc", "worker", "zmtp"]);
 
@@ -133,9 +134,8 @@ class Peer {
   /** One after the other. What cannot be written ends the connection, which the reader notices. */
   #write(bytes: Uint8Array): void {
     this.#waiting++;
-    this.#sent = this.#sent.then(async () => {
-      for (let done = 0; done < bytes.length;) done += await this.#connection.write(bytes.subarray(done));
-    }).catch(() => this.close()).finally(() => this.#waiting--);
+    this.#sent = this.#sent.then(() => writeAll(this.#connection, bytes))
+      .catch(() => this.close()).finally(() => this.#waiting--);
   }
 
   /** Exactly so many bytes; undefined when the connection ends before. */

@@ -1,5 +1,6 @@
 /** A package of 1 GiB for the benchmark: what labs have in theirs, in size, number and how far it packs. */
 import { Uint8ArrayReader, ZipWriter } from "@zip-js/zip-js";
+import { writeAll } from "../../storage/write_all.ts";
 
 const MIB = 2 ** 20;
 const KIB = 2 ** 10;
@@ -45,9 +46,7 @@ function table(length: number, random: Generator<number, never>): Uint8Array<Arr
 export async function writeMixedPackage(path: string, share = 1): Promise<void> {
   using file = await Deno.open(path, { write: true, createNew: true });
   const sink = new WritableStream<Uint8Array>({
-    async write(bytes): Promise<void> {
-      for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
-    },
+    write: (bytes) => writeAll(file, bytes),
   });
   const writer = new ZipWriter(sink, { useWebWorkers: false });
   const random = numbers(SEED);

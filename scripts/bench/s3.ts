@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { LocalFilesystem } from "../../storage/local.ts";
 import { S3Filesystem } from "../../storage/s3.ts";
+import { writeAll } from "../../storage/write_all.ts";
 import { BUCKET, type S3Server, withServer } from "../../tests/s3/server.ts";
 import { type BenchOptions, type Figures, median, round, seconds, withFolder } from "./measure.ts";
 
@@ -37,7 +38,7 @@ async function plainDownload(client: S3Client, target: string): Promise<void> {
   if (!Body) throw new Error("the server answered without a body");
   using file = await Deno.open(target, { write: true, createNew: true });
   for await (const chunk of Body.transformToWebStream() as ReadableStream<Uint8Array>) {
-    for (let done = 0; done < chunk.length;) done += await file.write(chunk.subarray(done));
+    await writeAll(file, chunk);
   }
   await file.sync();
 }

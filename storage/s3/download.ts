@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import { fault, faultOf } from "../faults.ts";
 import { FilesystemError } from "../filesystem.ts";
 import { flushEntries, setMode } from "../local/disk.ts";
+import { writeAll } from "../write_all.ts";
 import type { S3Access, S3Head } from "./access.ts";
 import { ObjectBody } from "./body.ts";
 import { crcOf, crcText, joinCrc } from "./checksum.ts";
@@ -164,7 +165,7 @@ class Download {
     const write = async (): Promise<void> => {
       const bytes = block.subarray(0, filled);
       crc = crcOf(bytes, crc);
-      for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
+      await writeAll(file, bytes);
       filled = 0;
     };
     try {

@@ -1,5 +1,6 @@
 /** Archives beyond the bounds of the first ZIP format, sparse: they take no room on the disk. */
 import { crc32 } from "node:zlib";
+import { writeAll } from "../../storage/write_all.ts";
 
 const MAX = 0xffffffff;
 
@@ -34,7 +35,7 @@ export async function writeSparseArchive(path: string, files: readonly SparseFil
   using file = await Deno.open(path, { write: true, createNew: true });
   const write = async (at: number, bytes: Uint8Array): Promise<number> => {
     await file.seek(at, Deno.SeekMode.Start);
-    for (let done = 0; done < bytes.length;) done += await file.write(bytes.subarray(done));
+    await writeAll(file, bytes);
     return at + bytes.length;
   };
   let end = 0;

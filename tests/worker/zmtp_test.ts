@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { writeAll } from "../../storage/write_all.ts";
 import { TrainerLink } from "../../worker/trainer_link.ts";
 import { Publisher, Subscriber } from "../../worker/zmtp.ts";
 import { pythonWithZmq } from "./trainer.ts";
@@ -67,9 +68,7 @@ async function speak(port: number, pieces: readonly Uint8Array[]): Promise<Uint8
   const connection = await Deno.connect({ hostname: "127.0.0.1", port });
   const heard: number[] = [];
   try {
-    for (const piece of pieces) {
-      for (let done = 0; done < piece.length;) done += await connection.write(piece.subarray(done));
-    }
+    for (const piece of pieces) await writeAll(connection, piece);
     await connection.closeWrite();
     const buffer = new Uint8Array(4096);
     for (let read; (read = await connection.read(buffer)) !== null;) heard.push(...buffer.subarray(0, read));
