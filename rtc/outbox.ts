@@ -18,8 +18,6 @@ interface Outgoing<Lane> {
   sentAt: number;
   /** Whether it was sent over another lane because the first was slow. */
   wasOvertaken: boolean;
-  /** Whether the other side has it, though it is not done with it. */
-  hasArrived: boolean;
 }
 
 /** Buffers of large frames that can be used again: new ones for each would cost more than sending them. */
@@ -92,7 +90,6 @@ export class Outbox<Lane> {
       wasSent: false,
       sentAt: 0,
       wasOvertaken: false,
-      hasArrived: false,
     };
     this.#kept.set(outgoing.sequence, outgoing);
     this.#waiting.push(outgoing);
@@ -103,7 +100,7 @@ export class Outbox<Lane> {
   next(lane: Lane): Uint8Array | undefined {
     for (let next; (next = this.#waiting.shift()) !== undefined;) {
       // It may have come back from a lost lane, and have arrived over that one all the same.
-      if (!next.hasArrived && this.#kept.has(next.sequence)) return this.#give(next, lane);
+      if (next.sequence > this.#arrived) return this.#give(next, lane);
     }
     return undefined;
   }
@@ -125,7 +122,7 @@ export class Outbox<Lane> {
     let slow: Lane | undefined;
     let looked = 0;
     for (const outgoing of this.#kept.values()) {
-      if (outgoing.hasArrived || outgoing.wasOvertaken) continue;
+      if (outgoing.sequence <= this.#arrived || outgoing.wasOvertaken) continue;
       slow ??= outgoing.lane;
       if (slow === undefined || slow === lane || ++looked > MAX_OVERTAKEN) return undefined;
       if (outgoing.lane !== slow || outgoing.sentAt > late) continue;
@@ -138,6 +135,7 @@ export class Outbox<Lane> {
   /** The other side is done with all messages up to one; false when that was never sent. */
   acknowledge(sequence: number): boolean {
     if (sequence > this.#last) return false;
+    this.arrived(sequence);
     const now = performance.now();
     while (this.#consumed < sequence) {
       const { frame, sentAt, wasSent } = this.#kept.get(++this.#consumed)!;
@@ -151,15 +149,14 @@ export class Outbox<Lane> {
 
   /** The other side has all messages up to one, though it may not be done with them. */
   arrived(sequence: number): void {
-    for (const end = Math.min(sequence, this.#last); this.#arrived < end;) {
-      const outgoing = this.#kept.get(++this.#arrived);
-      if (outgoing) outgoing.hasArrived = true;
-    }
+    this.#arrived = Math.max(this.#arrived, Math.min(sequence, this.#last));
   }
 
   /** What a lost lane took along waits again. */
   giveBack(lane: Lane): void {
-    const lost = [...this.#kept.values()].filter((each) => each.lane === lane && !each.hasArrived);
+    const lost = [...this.#kept.values()].filter((each) =>
+      each.lane === lane && each.sequence > this.#arrived
+    );
     for (const each of lost) each.lane = undefined;
     this.#waiting.insert(lost, (a, b) => a.sequence - b.sequence);
   }
