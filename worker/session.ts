@@ -285,9 +285,12 @@ export class Session {
   async #tellAll(job: WorkerJob, after: number, wantsResults: boolean): Promise<void> {
     const { signal } = this.#abort;
     for await (const { seq, text, end } of job.journal.read(after, signal)) {
-      if (end && wantsResults) await this.#sendResults(job);
-      // Who hears of the end may begin the next job at once.
-      if (end) this.#isFollowing = false;
+      if (end) {
+        if (wantsResults) await this.#sendResults(job);
+        // Who hears of the end may begin the next job at once, also one with the same id.
+        await job.ended;
+        this.#isFollowing = false;
+      }
       if (this.#options.comesBack) await this.#sayText(formatMessage({ type: "JOB_EVENT", seq, text }));
       else if (!isTakenForOutput(text, job)) await this.#sayText(text);
     }

@@ -93,6 +93,17 @@ Deno.test("session: when sending begins to fail before the end is told, the job 
     assert.equal(outcome, "ended");
   }));
 
+Deno.test("session: who hears of a job's end finds nothing left of it, and may begin one of its name at once", () =>
+  withSession(async ({ say, until, put, scratch }) => {
+    const many = 'i=0; while [ $i -lt 3000 ]; do : > "file$i"; i=$((i + 1)); done';
+    await put("alice/one.zip", await packageOf("one", { a: `${many}; ${GOOD_RUN}` }));
+    for (let time = 0; time < 2; time++) {
+      await say(...v2("one.zip", "one"));
+      assert.match((await until(/^JOB_/)).at(-1)!, /^JOB_COMPLETE/);
+      assert.deepEqual(names(scratch), []);
+    }
+  }));
+
 Deno.test("session: a refusal that is too long to send is told all the same", () =>
   withSession(async ({ say, until, put, client, scratch, sendBytes }) => {
     await put("x", "");
