@@ -10,7 +10,7 @@ import { MAX_TEXT_BYTES } from "./message.ts";
 export const LINK = "link";
 
 /** A sender has at most so many bytes under way that the other side has not consumed … */
-export const WINDOW_BYTES = 16 * 1024 * 1024;
+export const WINDOW_BYTES = 24 * 1024 * 1024;
 /** … and with one lane so many: more would only fill memory. */
 export const ONE_LANE_WINDOW_BYTES = 8 * 1024 * 1024;
 /** Kind, one zero byte, and a sequence number of 48 bits. */

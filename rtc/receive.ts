@@ -1,5 +1,6 @@
 import type { NewFile } from "../storage/containment.ts";
 import { GatheredWrites } from "./gathered_writes.ts";
+import { release } from "./pipe.ts";
 import { TransferError } from "./transfer_error.ts";
 
 /**
@@ -26,13 +27,17 @@ export class FileReceiver {
     return this.#received;
   }
 
-  /** Takes one binary message. Throws {@link TransferError} past the announced size, and Deno's file errors. */
+  /**
+   * Takes one binary message, which is empty afterwards. Throws {@link TransferError} past the announced size, and
+   * Deno's file errors.
+   */
   async write(bytes: Uint8Array): Promise<void> {
     this.#received += bytes.length;
     if (this.#received > this.size) {
       throw new TransferError(`${this.name}: more bytes came than the ${this.size} that were announced`);
     }
     await this.#writes.write(bytes);
+    release(bytes);
   }
 
   /** Ends the file and gives it its name; returns its true path. Throws {@link TransferError} when bytes are missing. */

@@ -22,7 +22,7 @@ import { PathValidationError } from "../storage/containment.ts";
 import { InsufficientSpaceError, isDiskFull, requireSpace } from "../storage/copy.ts";
 import { checkNames, IncomingFolder } from "../storage/incoming.ts";
 import { FileWriter } from "./file_writer.ts";
-import type { Pipe } from "./pipe.ts";
+import { type Pipe, release } from "./pipe.ts";
 import { ConnectionError, TransferError } from "./transfer_error.ts";
 
 /** How files are received. */
@@ -115,7 +115,7 @@ export class FilesReceiver {
     });
   }
 
-  /** Takes a binary message. Throws as {@link take}. */
+  /** Takes a binary message, which is empty afterwards. Throws as {@link take}. */
   async takeChunk(message: Uint8Array): Promise<void> {
     await this.#guarded(async () => {
       const chunk = parseChunk(message);
@@ -126,6 +126,7 @@ export class FilesReceiver {
       if (!fits) throw new TransferError("a chunk came that does not belong where it came");
       this.#writer ??= await this.#open();
       await this.#writer.write(chunk.bytes);
+      release(message);
       this.#options.onProgress?.(this.#before + this.#writer.position, this.offer.bytes);
       return undefined;
     });

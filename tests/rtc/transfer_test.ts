@@ -92,7 +92,11 @@ Deno.test("receive: nothing is visible before the end, then the whole file", () 
   withTempDir(async (dir) => {
     const bytes = crypto.getRandomValues(new Uint8Array(60_000));
     const file = await receiver(dir, 60_000 * 40);
-    for (let index = 0; index < 40; index++) await file.write(bytes);
+    for (let index = 0; index < 40; index++) {
+      const message = bytes.slice();
+      await file.write(message);
+      assert.equal(message.length, 0, "its memory is not given back");
+    }
     assert.ok(!names(dir).includes("a.zip"));
     const path = await file.finish();
     await file.discard();
