@@ -7,16 +7,21 @@ import { pause } from "../signaling/presence.ts";
 
 const logger = getLogger(["sleap-rtc", "client"]);
 
+/** What is looked at of a link, and done to it. */
+export type LoadedLink = Pick<Link, "lanes" | "bytesSent" | "bytesReceived" | "join" | "trim">;
+
 /** A connection more. */
-interface Lane {
+export interface Lane {
   channel: Channel;
   close(): void;
 }
 
 /** From this round trip on, in milliseconds, one connection is not enough. */
 const FAR_MS = 15;
-/** How often the load is looked at, in milliseconds. */
+/** How often the load is looked at, in milliseconds, … */
 const LOOK_MS = 500;
+/** … and how often while there is one connection, and the link may have become busy. */
+const FIRST_LOOK_MS = 50;
 /** A link that moved so many bytes within a look is busy. */
 const BUSY_BYTES = 1024 * 1024;
 /** Connections of a busy link, and of one on whose way packets are lost. */
@@ -37,7 +42,7 @@ const IDLE_LOOKS = 60;
  * connections a transfer is slow, not broken.
  */
 export async function keepLanes(
-  link: Link,
+  link: LoadedLink,
   roundTripMs: number,
   dialMore: () => Promise<Lane | "busy">,
   over: AbortSignal,
@@ -48,10 +53,9 @@ export async function keepLanes(
   /** Bytes per look before the last increase; undefined when there is nothing to compare with. */
   let before: number | undefined;
   while (!over.aborted) {
-    await pause(LOOK_MS, over);
-    const now = link.bytesSent + link.bytesReceived;
-    const [bytes, isBusy] = [now - moved, now - moved >= BUSY_BYTES];
-    moved = now;
+    const bytes = await look(link, moved, wanted === 1, over);
+    const isBusy = bytes >= BUSY_BYTES;
+    moved += bytes;
     idle = isBusy ? 0 : idle + 1;
     if (idle >= IDLE_LOOKS && wanted > 1) [wanted, rates.length] = [1, 0];
     else if (isBusy && wanted < MANY) [wanted, rates.length, before] = [MANY, 0, undefined];
@@ -67,8 +71,18 @@ export async function keepLanes(
   }
 }
 
+/** Waits for the next look, which comes early where it is to be as soon as the link is busy; bytes moved since `moved`. */
+async function look(link: LoadedLink, moved: number, isEarly: boolean, over: AbortSignal): Promise<number> {
+  const ends = performance.now() + LOOK_MS;
+  for (;;) {
+    await pause(isEarly ? FIRST_LOOK_MS : LOOK_MS, over);
+    const bytes = link.bytesSent + link.bytesReceived - moved;
+    if (over.aborted || performance.now() >= ends - 1 || (isEarly && bytes >= BUSY_BYTES)) return bytes;
+  }
+}
+
 async function addLanes(
-  link: Link,
+  link: LoadedLink,
   count: number,
   dialMore: () => Promise<Lane | "busy">,
   over: AbortSignal,
