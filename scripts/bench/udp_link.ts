@@ -11,9 +11,9 @@
  *     go on           … until now; what came in between is lost
  *     counts          `counts FORWARDED LOST FULL REFUSED`, packets in both directions
  *
- * All lanes share the rate and the queue, one of each per direction. Linux only: it reads and writes packets in batches
- * by `recvmmsg` and `sendmmsg` of the C library, since a call into JavaScript per packet would cost the very processor
- * time that is to be measured.
+ * All lanes share the rate and the queue, one of each per direction. Linux only: it reads packets in batches by
+ * `recvmmsg` of the C library and writes those of one length together (`UDP_SEGMENT`), since a call per packet would
+ * cost the very processor time that is to be measured.
  */
 import { setImmediate } from "node:timers";
 import { TextLineStream } from "../text_lines.ts";
@@ -31,13 +31,23 @@ const SOCKET_BUFFER_BYTES = 8 * 2 ** 20;
 const PACKET_BYTES = 2048;
 /** Packets under way per direction. */
 const SLOTS = 16_384;
-/** `struct mmsghdr` and its parts on 64-bit Linux, in bytes. */
+/** `struct mmsghdr` on 64-bit Linux: its bytes, and where its fields lie. */
 const HEADER_BYTES = 64;
-const HEADER_LENGTH_AT = 56;
+const [NAME_AT, NAME_LENGTH_AT, VECTORS_AT, VECTOR_COUNT_AT] = [0, 8, 16, 24];
+const [CONTROL_AT, CONTROL_LENGTH_AT, HEADER_LENGTH_AT] = [32, 40, 56];
+/** Its parts, in bytes. */
 const IOVEC_BYTES = 16;
 const SOCKADDR_BYTES = 16;
-/** Packets per system call. */
+/** Packets per system call that reads. */
 const BATCH = 256;
+/** Packets, and bytes of them, that the kernel sends as one and takes apart itself. */
+const MAX_SEGMENTS = 64;
+const MAX_SEGMENTED_BYTES = 65_000;
+/** `struct cmsghdr` with the two bytes of a `UDP_SEGMENT`, as it is counted and as it lies. */
+const CONTROL_LENGTH = 18;
+const CONTROL_BYTES = 24;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
 /** Between two looks at the packets the process sleeps this long, in microseconds: its timers are too coarse. */
 const TICK_US = 500;
 /** A packet that is reordered comes this much later than its time, in milliseconds. */
@@ -70,6 +80,22 @@ function socketAddress(text: string): Uint8Array<ArrayBuffer> {
   view.setUint16(2, Number(port));
   bytes.set(ip.split(".").map(Number), 4);
   return bytes;
+}
+
+const segments = new Map<number, Uint8Array<ArrayBuffer>>();
+
+/** What tells the kernel to send bytes in packets of this length. */
+function segmentsOf(length: number): Uint8Array<ArrayBuffer> {
+  const known = segments.get(length);
+  if (known) return known;
+  const control = new Uint8Array(CONTROL_BYTES);
+  const view = new DataView(control.buffer);
+  view.setBigUint64(0, BigInt(CONTROL_LENGTH), true);
+  view.setInt32(8, SOL_UDP, true);
+  view.setInt32(12, UDP_SEGMENT, true);
+  view.setUint16(16, length, true);
+  segments.set(length, control);
+  return control;
 }
 
 /** A bound UDP socket and its address. */
@@ -142,8 +168,7 @@ class Direction {
     for (let slot = 0; slot < SLOTS; slot++) {
       const [vector, header] = [slot * IOVEC_BYTES, slot * HEADER_BYTES];
       this.#vectorsView.setBigUint64(vector, packets + BigInt(slot * PACKET_BYTES), true);
-      this.#headersView.setBigUint64(header + 16, vectors + BigInt(vector), true);
-      this.#headersView.setBigUint64(header + 24, 1n, true);
+      this.#headersView.setBigUint64(header + VECTORS_AT, vectors + BigInt(vector), true);
       this.#prepare(slot);
       this.#headerPointers.push(Deno.UnsafePointer.create(headers + BigInt(header)));
     }
@@ -151,8 +176,12 @@ class Direction {
 
   /** Makes a slot ready to be read into. */
   #prepare(slot: number): void {
-    this.#headersView.setBigUint64(slot * HEADER_BYTES, 0n, true);
-    this.#headersView.setUint32(slot * HEADER_BYTES + 8, 0, true);
+    const header = slot * HEADER_BYTES;
+    this.#headersView.setBigUint64(header + NAME_AT, 0n, true);
+    this.#headersView.setUint32(header + NAME_LENGTH_AT, 0, true);
+    this.#headersView.setBigUint64(header + VECTOR_COUNT_AT, 1n, true);
+    this.#headersView.setBigUint64(header + CONTROL_AT, 0n, true);
+    this.#headersView.setBigUint64(header + CONTROL_LENGTH_AT, 0n, true);
     this.#vectorsView.setUint32(slot * IOVEC_BYTES + 8, PACKET_BYTES, true);
   }
 
@@ -218,29 +247,41 @@ class Direction {
   /** Writes the packets from this slot on that go the same way and are due. */
   #send(first: number, now: number): void {
     const index = this.#route[first]!;
-    const { to, target } = this.routes[index]!;
-    const name = addressOf(target!);
     const end = Math.min(SLOTS, first + BATCH, first + this.#read - this.#gone);
     let slot = first;
-    for (; slot < end; slot++) {
-      if (this.#due[slot]! > now || this.#lengths[slot]! === 0 || this.#route[slot] !== index) break;
-      this.#headersView.setBigUint64(slot * HEADER_BYTES, name, true);
-      this.#headersView.setUint32(slot * HEADER_BYTES + 8, SOCKADDR_BYTES, true);
-      this.#vectorsView.setUint32(slot * IOVEC_BYTES + 8, this.#lengths[slot]!, true);
-    }
-    for (let at = first; at < slot;) {
-      const sent = libc.sendmmsg(to, this.#headerPointers[at]!, slot - at, MSG_DONTWAIT);
-      // A peer that is gone, or a full buffer: lost, as on a real link.
-      if (sent <= 0) {
-        at++;
-        this.counts.refused++;
-      } else {
-        at += sent;
-        this.counts.forwarded += sent;
-      }
+    while (slot < end && this.#due[slot]! <= now && this.#lengths[slot]! > 0 && this.#route[slot] === index) {
+      const count = this.#alike(slot, end, now);
+      this.#sendTogether(slot, count, this.routes[index]!);
+      slot += count;
     }
     for (let at = first; at < slot; at++) this.#prepare(at);
     this.#gone += slot - first;
+  }
+
+  /** How many packets from a slot on the kernel takes as one: of one length. */
+  #alike(first: number, end: number, now: number): number {
+    const [length, index] = [this.#lengths[first]!, this.#route[first]!];
+    const most = Math.min(end, first + MAX_SEGMENTS, first + Math.floor(MAX_SEGMENTED_BYTES / length));
+    let slot = first + 1;
+    for (; slot < most; slot++) {
+      if (this.#lengths[slot] !== length || this.#route[slot] !== index || this.#due[slot]! > now) break;
+    }
+    return slot - first;
+  }
+
+  #sendTogether(slot: number, count: number, { to, target }: Route): void {
+    const [header, length] = [slot * HEADER_BYTES, this.#lengths[slot]!];
+    for (let at = slot; at < slot + count; at++) {
+      this.#vectorsView.setUint32(at * IOVEC_BYTES + 8, this.#lengths[at]!, true);
+    }
+    this.#headersView.setBigUint64(header + NAME_AT, addressOf(target!), true);
+    this.#headersView.setUint32(header + NAME_LENGTH_AT, SOCKADDR_BYTES, true);
+    this.#headersView.setBigUint64(header + VECTOR_COUNT_AT, BigInt(count), true);
+    this.#headersView.setBigUint64(header + CONTROL_AT, addressOf(segmentsOf(length)), true);
+    this.#headersView.setBigUint64(header + CONTROL_LENGTH_AT, BigInt(CONTROL_BYTES), true);
+    // A peer that is gone, or a full buffer: lost, as on a real link.
+    const isSent = libc.sendmmsg(to, this.#headerPointers[slot]!, 1, MSG_DONTWAIT) === 1;
+    this.counts[isSent ? "forwarded" : "refused"] += count;
   }
 }
 
