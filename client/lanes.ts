@@ -2,6 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import { errorText } from "../config/user_error.ts";
 import type { Channel } from "../rtc/channel.ts";
+import { MANY_LANES } from "../rtc/lane_sharing.ts";
 import type { Link } from "../rtc/link.ts";
 import { pause } from "../signaling/presence.ts";
 
@@ -24,8 +25,8 @@ const LOOK_MS = 500;
 const FIRST_LOOK_MS = 50;
 /** A link that moved so many bytes within a look is busy. */
 const BUSY_BYTES = 1024 * 1024;
-/** Connections of a busy link, and of one on whose way packets are lost. */
-const [MANY, MOST] = [8, 48];
+/** Connections of a busy link on whose way packets are lost; others have {@link MANY_LANES}. */
+const MOST_LANES = 48;
 /** Bytes that one connection has under way at most: what its receiver's buffer of 1 MiB lets through. */
 const LANE_BYTES = 768 * 1024;
 /** Less than this share of what the windows allow means that packets are lost, or that the way is narrow. */
@@ -58,12 +59,13 @@ export async function keepLanes(
     moved += bytes;
     idle = isBusy ? 0 : idle + 1;
     if (idle >= IDLE_LOOKS && wanted > 1) [wanted, rates.length] = [1, 0];
-    else if (isBusy && wanted < MANY) [wanted, rates.length, before] = [MANY, 0, undefined];
+    else if (isBusy && wanted < MANY_LANES) [wanted, rates.length, before] = [MANY_LANES, 0, undefined];
     if (isBusy && link.lanes === wanted && rates.push(bytes) === SETTLE_LOOKS + RATE_LOOKS) {
       const rate = rates.splice(0).slice(SETTLE_LOOKS).reduce((sum, each) => sum + each, 0) / RATE_LOOKS;
-      const most = MANY * LANE_BYTES * LOOK_MS / roundTripMs;
-      if (wanted === MANY && before === undefined && rate < POOR * most) [wanted, before] = [MOST, rate];
-      else if (wanted === MOST && rate < WORTH * (before ?? 0)) wanted = MANY;
+      const most = MANY_LANES * LANE_BYTES * LOOK_MS / roundTripMs;
+      if (wanted === MANY_LANES && before === undefined && rate < POOR * most) {
+        [wanted, before] = [MOST_LANES, rate];
+      } else if (wanted === MOST_LANES && rate < WORTH * (before ?? 0)) wanted = MANY_LANES;
     }
     if (link.lanes > wanted) link.trim(wanted);
     // A link without any connection is given one by whoever made it.

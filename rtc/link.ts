@@ -6,16 +6,13 @@ import {
   formatHello,
   type Hello,
   LINK_UNKNOWN,
-  ONE_LANE_WINDOW_BYTES,
   parseFrame,
   parseHello,
-  WINDOW_BYTES,
 } from "../protocol/link.ts";
 import { type Channel, keepAlive } from "./channel.ts";
 import { awaitFirst } from "./hello.ts";
 import { Inbox } from "./inbox.ts";
-import { LaneFlow } from "./lane_flow.ts";
-import { LaneWatch } from "./lane_watch.ts";
+import { Lane, LaneSharing } from "./lane_sharing.ts";
 import { Outbox } from "./outbox.ts";
 import type { Pipe } from "./pipe.ts";
 import { ConnectionError } from "./transfer_error.ts";
@@ -30,29 +27,8 @@ const ACK_BYTES = 512 * 1024;
 const ACK_MS = 25;
 /** Where there are several lanes, what arrives over one is told after so many bytes: it makes room for more. */
 const LANE_ACK_BYTES = 128 * 1024;
-/** Bytes queued in each of several lanes, at most and to be filled up again: what waits there cannot go elsewhere. */
-const WATER_MARKS = [512 * 1024, 256 * 1024] as const;
-/** The same in a single lane, whose sender may be late to fill it up where the processors are busy. */
-const ONE_LANE_WATER_MARKS = [4 * 1024 * 1024, 1024 * 1024] as const;
-/** How often messages are looked for that are late on one of several lanes, in milliseconds. */
-const LATE_LOOK_MS = 20;
 /** A farewell gets so long to be heard, in milliseconds. */
 const BYE_LIMIT_MS = 1_000;
-
-/** One of the channels that a link uses. */
-interface Lane {
-  channel: Channel;
-  watch: LaneWatch;
-  /** What this side has under way on it. */
-  flow: LaneFlow;
-  /** Frames with messages that came over it. */
-  arrived: number;
-  /** Bytes of them that the other side was not told of. */
-  untoldBytes: number;
-  /** Whether its channel takes nothing more for now. */
-  isBusy: boolean;
-  isLost: boolean;
-}
 
 /** How a link is kept. */
 export interface LinkOptions {
@@ -77,16 +53,14 @@ export function newLinkId(): string {
  */
 export class Link implements Pipe {
   readonly #options: LinkOptions;
-  readonly #lanes = new Set<Lane>();
   readonly #outbox = new Outbox<Lane>();
+  readonly #sharing = new LaneSharing(this.#outbox, (lane) => this.#lose(lane));
   readonly #inbox = new Inbox();
   readonly #waiting = new Set<() => void>();
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
-  #lateLook: ReturnType<typeof setInterval> | undefined;
   #patience: ReturnType<typeof setTimeout> | undefined;
   #open = true;
   #lastHeard = performance.now();
-  #bytesSent = 0;
   #bytesReceived = 0;
   #resolveClosed!: () => void;
   readonly closed: Promise<void> = new Promise((resolve) => this.#resolveClosed = resolve);
@@ -108,13 +82,17 @@ export class Link implements Pipe {
     return this.#lanes.size;
   }
 
+  get #lanes(): ReadonlySet<Lane> {
+    return this.#sharing.lanes;
+  }
+
   get silentMs(): number {
     const silences = [...this.#lanes].map(({ channel }) => channel.silentMs);
     return Math.min(performance.now() - this.#lastHeard, ...silences);
   }
 
   get bytesSent(): number {
-    return this.#bytesSent;
+    return this.#sharing.bytesSent;
   }
 
   get bytesReceived(): number {
@@ -171,7 +149,7 @@ export class Link implements Pipe {
   ): Promise<void> {
     if (this.#open) {
       this.#outbox.add(kind, parts);
-      this.#pump();
+      this.#sharing.pump();
     }
     while (this.#open && this.#outbox.isFull) await this.#change(signal);
     if (!this.#open) throw new ConnectionError("the connection has ended");
@@ -229,20 +207,11 @@ export class Link implements Pipe {
     if (!this.#open) return void channel.close();
     clearTimeout(this.#patience);
     this.#outbox.arrived(received);
-    const lane: Lane = {
-      channel,
-      watch: new LaneWatch(channel),
-      flow: new LaneFlow(),
-      arrived: 0,
-      untoldBytes: 0,
-      isBusy: false,
-      isLost: false,
-    };
-    this.#lanes.add(lane);
-    this.#shareOut();
+    const lane = new Lane(channel);
+    this.#sharing.add(lane);
     keepAlive(channel, KEEP_ALIVE_MS);
     void this.#read(lane);
-    this.#pump();
+    this.#sharing.pump();
     // The last one may have been lost with its lane.
     this.#acknowledge();
   }
@@ -254,73 +223,16 @@ export class Link implements Pipe {
     lane.watch.stop();
     lane.channel.close();
     this.#lastHeard = Math.max(this.#lastHeard, performance.now() - lane.channel.silentMs);
-    this.#lanes.delete(lane);
-    this.#shareOut();
+    this.#sharing.remove(lane);
     if (!this.#open) return;
     this.#outbox.giveBack(lane);
-    this.#pump();
+    this.#sharing.pump();
     if (this.#lanes.size > 0) return this.#acknowledge();
     this.#patience = setTimeout(() => {
       logger.warn("the other side did not come back");
       this.#end();
     }, this.#options.patienceMs);
     this.#options.onDetached?.();
-  }
-
-  #shareOut(): void {
-    const isOne = this.#lanes.size < 2;
-    this.#outbox.window = isOne ? ONE_LANE_WINDOW_BYTES : WINDOW_BYTES;
-    for (const { channel } of this.#lanes) {
-      channel.setWaterMarks(...(isOne ? ONE_LANE_WATER_MARKS : WATER_MARKS));
-    }
-    clearInterval(this.#lateLook);
-    this.#lateLook = isOne || !this.#open ? undefined : setInterval(() => this.#overtake(), LATE_LOOK_MS);
-  }
-
-  /** Gives waiting messages to the lanes, as fast as they take them. */
-  #pump(): void {
-    for (let lane; this.#open && (lane = this.#freeLane()) !== undefined;) {
-      const frame = this.#outbox.next(lane);
-      if (!frame) return;
-      this.#give(lane, frame, () => this.#pump());
-    }
-  }
-
-  /** Of the lanes that take more, the one that has least under way. */
-  #freeLane(): Lane | undefined {
-    let least: Lane | undefined;
-    for (const lane of this.#lanes) {
-      if (this.#takesMore(lane) && !(least && least.flow.bytes <= lane.flow.bytes)) least = lane;
-    }
-    return least;
-  }
-
-  #takesMore({ isBusy, flow }: Lane): boolean {
-    return !isBusy && !(this.#lanes.size > 1 && flow.isFull);
-  }
-
-  /** Sends a frame over a lane; `then` is called when that takes more. */
-  #give(lane: Lane, frame: Uint8Array, then: () => void): void {
-    this.#bytesSent += frame.length;
-    lane.flow.sent(frame.length);
-    lane.isBusy = true;
-    lane.channel.send(frame).then(() => {
-      lane.isBusy = false;
-      then();
-    }, () => this.#lose(lane));
-  }
-
-  /** What is late on one of several lanes is sent over others, which have nothing to do. */
-  #overtake(): void {
-    if (!this.#open || !this.#outbox.isFull) return;
-    for (const lane of this.#lanes) {
-      const frame = this.#takesMore(lane) ? this.#outbox.late(lane) : undefined;
-      if (!frame) continue;
-      this.#give(lane, frame, () => {
-        this.#pump();
-        this.#overtake();
-      });
-    }
   }
 
   async #read(lane: Lane): Promise<void> {
@@ -346,7 +258,7 @@ export class Link implements Pipe {
     if (frame?.kind === "ack") {
       isFine = this.#outbox.acknowledge(frame.sequence) && lane.flow.arrived(frame.onLane);
       this.#outbox.arrived(frame.received);
-      this.#pump();
+      this.#sharing.pump();
     } else if (frame?.kind === "text") isFine = this.#inbox.put(frame.sequence, frame.text, message.length);
     else if (frame?.kind === "bytes") isFine = this.#inbox.put(frame.sequence, frame.bytes, message.length);
     else if (frame?.kind === "bye") {
@@ -393,7 +305,7 @@ export class Link implements Pipe {
     this.#open = false;
     clearTimeout(this.#patience);
     clearTimeout(this.#ackTimer);
-    clearInterval(this.#lateLook);
+    this.#sharing.stop();
     for (const { watch } of this.#lanes) watch.stop();
     this.#wake();
     this.#resolveClosed();

@@ -19,12 +19,11 @@ import { type FilesMessageType, formatMessage, MAX_MESSAGE_BYTES } from "../prot
 import { parseJson } from "../protocol/parse_json.ts";
 import { readAhead } from "../storage/read_ahead.ts";
 import type { Link } from "./link.ts";
+import { MANY_LANES } from "./lane_sharing.ts";
 import { ConnectionError, TransferError } from "./transfer_error.ts";
 
 /** File bytes of a chunk whose message is half as long as the longest. */
 const HALF_CHUNK_BYTES = MAX_CHUNK_BYTES - MAX_MESSAGE_BYTES / 2;
-/** So many lanes still carry chunks as long as one does; a client uses more where packets are lost. */
-const FEW_LANES = 8;
 /** Bytes per read from disk: about 128 KiB, see `rtc/send.ts`, without a small piece left over. */
 const READ_BYTES = 4 * HALF_CHUNK_BYTES;
 /** A list of files has about so many bytes at most; one entry of 4 KiB more still fits a message. */
@@ -212,8 +211,8 @@ export class FilesSender {
     let offset = begin;
     await this.#read(file, entry.size - begin, async (bytes) => {
       hash.update(bytes);
-      // Of many lanes each has little under way, and what is lost on one holds up the others: in smaller pieces.
-      const chunkBytes = this.#link.lanes > FEW_LANES ? HALF_CHUNK_BYTES : MAX_CHUNK_BYTES;
+      // Of most lanes each has little under way, and what is lost on one holds up the others: in smaller pieces.
+      const chunkBytes = this.#link.lanes > MANY_LANES ? HALF_CHUNK_BYTES : MAX_CHUNK_BYTES;
       for (let start = 0; start < bytes.length; start += chunkBytes) {
         const part = bytes.subarray(start, start + chunkBytes);
         const header = formatChunkHeader({ id: this.#id, file: number, offset: offset + start });
