@@ -21,7 +21,7 @@ export interface Lane {
 const FAR_MS = 15;
 /** How often the load is looked at, in milliseconds, … */
 const LOOK_MS = 500;
-/** … and how often while there is one connection, and the link may have become busy. */
+/** … and how often where one connection may just have become too few. */
 const FIRST_LOOK_MS = 50;
 /** A link that moved so many bytes within a look is busy. */
 const BUSY_BYTES = 1024 * 1024;
@@ -35,7 +35,7 @@ const POOR = 0.35;
 const WORTH = 1.15;
 /** Looks over which a rate is taken, and before those, in which it settles. */
 const [RATE_LOOKS, SETTLE_LOOKS] = [3, 2];
-/** Looks without load after which one connection is enough. */
+/** Looks without load after which a link is at rest: one connection is enough for it. */
 const IDLE_LOOKS = 60;
 
 /**
@@ -54,7 +54,7 @@ export async function keepLanes(
   /** Bytes per look before the last increase; undefined when there is nothing to compare with. */
   let before: number | undefined;
   while (!over.aborted) {
-    const bytes = await look(link, moved, wanted === 1, over);
+    const bytes = await look(link, moved, wanted === 1 && idle < IDLE_LOOKS, over);
     const isBusy = bytes >= BUSY_BYTES;
     moved += bytes;
     idle = isBusy ? 0 : idle + 1;

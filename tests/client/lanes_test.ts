@@ -86,6 +86,16 @@ Deno.test("lanes: a link without load gives all but one back", () =>
     assert.equal(link.lanes, 1);
   }));
 
+Deno.test("lanes: a link that has long had no load is looked at less often", () =>
+  withLanes(50, async (link, clock) => {
+    await link.move(clock, 0, 31);
+    link.bytesSent += 2 * MIB;
+    await clock.pass(50);
+    assert.equal(link.lanes, 1);
+    await clock.pass(500);
+    assert.equal(link.lanes, 8);
+  }));
+
 Deno.test("lanes: a worker that takes no more connections is asked again later, and the link goes on", () => {
   let asked = 0;
   const dial = (): Promise<"busy"> => {
