@@ -46,6 +46,7 @@ const MAX_SEGMENTED_BYTES = 65_000;
 /** `struct cmsghdr` with the two bytes of a `UDP_SEGMENT`, as it is counted and as it lies. */
 const CONTROL_LENGTH = 18;
 const CONTROL_BYTES = 24;
+const SEGMENT_LENGTH_AT = 16;
 const SOL_UDP = 17;
 const UDP_SEGMENT = 103;
 /** Between two looks at the packets the process sleeps this long, in microseconds: its timers are too coarse. */
@@ -80,22 +81,6 @@ function socketAddress(text: string): Uint8Array<ArrayBuffer> {
   view.setUint16(2, Number(port));
   bytes.set(ip.split(".").map(Number), 4);
   return bytes;
-}
-
-const segments = new Map<number, Uint8Array<ArrayBuffer>>();
-
-/** What tells the kernel to send bytes in packets of this length. */
-function segmentsOf(length: number): Uint8Array<ArrayBuffer> {
-  const known = segments.get(length);
-  if (known) return known;
-  const control = new Uint8Array(CONTROL_BYTES);
-  const view = new DataView(control.buffer);
-  view.setBigUint64(0, BigInt(CONTROL_LENGTH), true);
-  view.setInt32(8, SOL_UDP, true);
-  view.setInt32(12, UDP_SEGMENT, true);
-  view.setUint16(16, length, true);
-  segments.set(length, control);
-  return control;
 }
 
 /** A bound UDP socket and its address. */
@@ -148,6 +133,10 @@ class Direction {
   readonly #vectors = new Uint8Array(SLOTS * IOVEC_BYTES);
   readonly #vectorsView = new DataView(this.#vectors.buffer);
   readonly #headerPointers: Deno.PointerValue[] = [];
+  /** What is sent next, and into packets of which length the kernel takes it apart. */
+  readonly #outgoing = new DataView(new ArrayBuffer(HEADER_BYTES));
+  readonly #outgoingPointer = Deno.UnsafePointer.of(this.#outgoing);
+  readonly #control = new DataView(new ArrayBuffer(CONTROL_BYTES));
   readonly #due = new Float64Array(SLOTS);
   readonly #route = new Uint16Array(SLOTS);
   /** Bytes of the packet in a slot; 0 when it was dropped. */
@@ -160,6 +149,12 @@ class Direction {
 
   constructor(options: LinkOptions) {
     this.#options = options;
+    this.#control.setBigUint64(0, BigInt(CONTROL_LENGTH), true);
+    this.#control.setInt32(8, SOL_UDP, true);
+    this.#control.setInt32(12, UDP_SEGMENT, true);
+    this.#outgoing.setUint32(NAME_LENGTH_AT, SOCKADDR_BYTES, true);
+    this.#outgoing.setBigUint64(CONTROL_AT, addressOf(new Uint8Array(this.#control.buffer)), true);
+    this.#outgoing.setBigUint64(CONTROL_LENGTH_AT, BigInt(CONTROL_BYTES), true);
     const [packets, headers, vectors] = [
       addressOf(this.#packets),
       addressOf(this.#headers),
@@ -169,6 +164,7 @@ class Direction {
       const [vector, header] = [slot * IOVEC_BYTES, slot * HEADER_BYTES];
       this.#vectorsView.setBigUint64(vector, packets + BigInt(slot * PACKET_BYTES), true);
       this.#headersView.setBigUint64(header + VECTORS_AT, vectors + BigInt(vector), true);
+      this.#headersView.setBigUint64(header + VECTOR_COUNT_AT, 1n, true);
       this.#prepare(slot);
       this.#headerPointers.push(Deno.UnsafePointer.create(headers + BigInt(header)));
     }
@@ -176,12 +172,6 @@ class Direction {
 
   /** Makes a slot ready to be read into. */
   #prepare(slot: number): void {
-    const header = slot * HEADER_BYTES;
-    this.#headersView.setBigUint64(header + NAME_AT, 0n, true);
-    this.#headersView.setUint32(header + NAME_LENGTH_AT, 0, true);
-    this.#headersView.setBigUint64(header + VECTOR_COUNT_AT, 1n, true);
-    this.#headersView.setBigUint64(header + CONTROL_AT, 0n, true);
-    this.#headersView.setBigUint64(header + CONTROL_LENGTH_AT, 0n, true);
     this.#vectorsView.setUint32(slot * IOVEC_BYTES + 8, PACKET_BYTES, true);
   }
 
@@ -244,44 +234,34 @@ class Direction {
     }, later);
   }
 
-  /** Writes the packets from this slot on that go the same way and are due. */
-  #send(first: number, now: number): void {
-    const index = this.#route[first]!;
-    const end = Math.min(SLOTS, first + BATCH, first + this.#read - this.#gone);
-    let slot = first;
-    while (slot < end && this.#due[slot]! <= now && this.#lengths[slot]! > 0 && this.#route[slot] === index) {
-      const count = this.#alike(slot, end, now);
-      this.#sendTogether(slot, count, this.routes[index]!);
-      slot += count;
-    }
-    for (let at = first; at < slot; at++) this.#prepare(at);
-    this.#gone += slot - first;
-  }
-
-  /** How many packets from a slot on the kernel takes as one: of one length. */
-  #alike(first: number, end: number, now: number): number {
-    const [length, index] = [this.#lengths[first]!, this.#route[first]!];
-    const most = Math.min(end, first + MAX_SEGMENTS, first + Math.floor(MAX_SEGMENTED_BYTES / length));
-    let slot = first + 1;
-    for (; slot < most; slot++) {
-      if (this.#lengths[slot] !== length || this.#route[slot] !== index || this.#due[slot]! > now) break;
-    }
-    return slot - first;
-  }
-
-  #sendTogether(slot: number, count: number, { to, target }: Route): void {
-    const [header, length] = [slot * HEADER_BYTES, this.#lengths[slot]!];
+  /** Writes the packet in a slot, together with those after it that the kernel takes with it, and makes room. */
+  #send(slot: number, now: number): void {
+    const { to, target } = this.routes[this.#route[slot]!]!;
+    const [count, length] = [this.#alike(slot, now), this.#lengths[slot]!];
     for (let at = slot; at < slot + count; at++) {
-      this.#vectorsView.setUint32(at * IOVEC_BYTES + 8, this.#lengths[at]!, true);
+      this.#vectorsView.setUint32(at * IOVEC_BYTES + 8, length, true);
     }
-    this.#headersView.setBigUint64(header + NAME_AT, addressOf(target!), true);
-    this.#headersView.setUint32(header + NAME_LENGTH_AT, SOCKADDR_BYTES, true);
-    this.#headersView.setBigUint64(header + VECTOR_COUNT_AT, BigInt(count), true);
-    this.#headersView.setBigUint64(header + CONTROL_AT, addressOf(segmentsOf(length)), true);
-    this.#headersView.setBigUint64(header + CONTROL_LENGTH_AT, BigInt(CONTROL_BYTES), true);
+    this.#outgoing.setBigUint64(NAME_AT, addressOf(target!), true);
+    this.#outgoing.setBigUint64(VECTORS_AT, addressOf(this.#vectors, slot * IOVEC_BYTES), true);
+    this.#outgoing.setBigUint64(VECTOR_COUNT_AT, BigInt(count), true);
+    this.#control.setUint16(SEGMENT_LENGTH_AT, length, true);
     // A peer that is gone, or a full buffer: lost, as on a real link.
-    const isSent = libc.sendmmsg(to, this.#headerPointers[slot]!, 1, MSG_DONTWAIT) === 1;
+    const isSent = libc.sendmmsg(to, this.#outgoingPointer, 1, MSG_DONTWAIT) === 1;
     this.counts[isSent ? "forwarded" : "refused"] += count;
+    for (let at = slot; at < slot + count; at++) this.#prepare(at);
+    this.#gone += count;
+  }
+
+  /** How many packets from a slot on go the same way, are due, and have one length. */
+  #alike(first: number, now: number): number {
+    const [length, index] = [this.#lengths[first]!, this.#route[first]!];
+    const most = Math.min(MAX_SEGMENTS, Math.floor(MAX_SEGMENTED_BYTES / length), this.#read - this.#gone);
+    const end = Math.min(SLOTS, first + most);
+    let slot = first + 1;
+    while (
+      slot < end && this.#lengths[slot] === length && this.#route[slot] === index && this.#due[slot]! <= now
+    ) slot++;
+    return slot - first;
   }
 }
 
