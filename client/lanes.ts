@@ -73,13 +73,13 @@ export async function keepLanes(
   }
 }
 
-/** Waits for the next look, which comes early where it is to be as soon as the link is busy; bytes moved since `moved`. */
+/** Waits for the next look, which `isEarly` ends as soon as the link is busy; bytes moved since `moved`. */
 async function look(link: LoadedLink, moved: number, isEarly: boolean, over: AbortSignal): Promise<number> {
-  const ends = performance.now() + LOOK_MS;
-  for (;;) {
-    await pause(isEarly ? FIRST_LOOK_MS : LOOK_MS, over);
+  const step = isEarly ? FIRST_LOOK_MS : LOOK_MS;
+  for (let waited = step;; waited += step) {
+    await pause(step, over);
     const bytes = link.bytesSent + link.bytesReceived - moved;
-    if (over.aborted || performance.now() >= ends - 1 || (isEarly && bytes >= BUSY_BYTES)) return bytes;
+    if (over.aborted || waited >= LOOK_MS || bytes >= BUSY_BYTES) return bytes;
   }
 }
 

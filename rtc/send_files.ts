@@ -18,8 +18,8 @@ import {
 import { type FilesMessageType, formatMessage, MAX_MESSAGE_BYTES } from "../protocol/message.ts";
 import { parseJson } from "../protocol/parse_json.ts";
 import { readAhead } from "../storage/read_ahead.ts";
-import type { Link } from "./link.ts";
 import { MANY_LANES } from "./lane_sharing.ts";
+import type { Link } from "./link.ts";
 import { ConnectionError, TransferError } from "./transfer_error.ts";
 
 /** File bytes of a chunk whose message is half as long as the longest. */
@@ -211,7 +211,7 @@ export class FilesSender {
     let offset = begin;
     await this.#read(file, entry.size - begin, async (bytes) => {
       hash.update(bytes);
-      // Of most lanes each has little under way, and what is lost on one holds up the others: in smaller pieces.
+      // Of more lanes each has little under way, and what is lost on one holds up the others: in smaller pieces.
       const chunkBytes = this.#link.lanes > MANY_LANES ? HALF_CHUNK_BYTES : MAX_CHUNK_BYTES;
       for (let start = 0; start < bytes.length; start += chunkBytes) {
         const part = bytes.subarray(start, start + chunkBytes);
