@@ -22,7 +22,7 @@ const logger = getLogger(["sleap-rtc", "link"]);
 /** Keep-alives on each lane, in milliseconds. */
 const KEEP_ALIVE_MS = 2_000;
 /** What arrives, and what is done with, is acknowledged after so many bytes of both … */
-const ACK_BYTES = 512 * 1024;
+const ACK_BYTES = 4 * 1024 * 1024;
 /** … or, when less, after so many milliseconds. */
 const ACK_MS = 25;
 /** Where there are several lanes, what arrives over one is told after so many bytes: it makes room for more. */
