@@ -125,7 +125,7 @@ export class Connection {
   }
 
   async #begin(signal: AbortSignal): Promise<void> {
-    const { channel, isRelayed, route } = this.#current;
+    const { channel, isRelayed } = this.#current;
     const began = performance.now();
     if (this.link) await this.link.join(channel, signal);
     else keepAlive(channel, KEEP_ALIVE_MS);
@@ -134,9 +134,11 @@ export class Connection {
     void peerGone(() => this.#signaling, this.#worker, () => this.pipe.silentMs, over)
       .then(() => this.pipe.close());
     if (!this.link || isRelayed) return;
-    const roundTripMs = Math.min(performance.now() - began, route()?.rttMs ?? Infinity);
+    const rttMs = (): number | undefined => this.#current.route()?.rttMs;
+    const shortestMs = Math.min(performance.now() - began, rttMs() ?? Infinity);
     const far = { ...this.#options, distance: "far", directOnly: true } as const;
-    void keepLanes(this.link, roundTripMs, () => dial(this.#signaling, this.#worker, far, over), over);
+    const dialMore = (): Promise<Dialled | "busy"> => dial(this.#signaling, this.#worker, far, over);
+    void keepLanes(this.link, shortestMs, rttMs, dialMore, over);
   }
 
   /** Gives a link that has lost its connection another one. Never throws: what does not work is tried again. */

@@ -13,6 +13,8 @@ export const LINK = "link";
 export const WINDOW_BYTES = 24 * 1024 * 1024;
 /** … and with one lane so many: more would only fill memory. */
 export const ONE_LANE_WINDOW_BYTES = 8 * 1024 * 1024;
+/** Lanes of a link at once, those that are being made included. */
+export const MAX_LANES = 64;
 /** Kind, one zero byte, and a sequence number of 48 bits. */
 const HEADER_BYTES = 8;
 const SEQUENCE_BYTES = 6;

@@ -19,6 +19,7 @@ export class Inbox {
   #bytes = 0;
   #received = 0;
   #consumed = 0;
+  #done = 0;
   #untoldBytes = 0;
   #inHand: Incoming | undefined;
 
@@ -30,6 +31,11 @@ export class Inbox {
   /** Messages that are done with. */
   get consumed(): number {
     return this.#consumed;
+  }
+
+  /** Bytes of messages that are done with. */
+  get bytesDone(): number {
+    return this.#done;
   }
 
   /** Bytes that arrived, and once more when they were done with, since {@link told} was called. */
@@ -64,6 +70,7 @@ export class Inbox {
       this.#consumed++;
       this.#bytes -= this.#inHand.cost;
       this.#untoldBytes += this.#inHand.cost;
+      this.#done += this.#inHand.cost - MESSAGE_COST;
     }
     this.#inHand = this.#ready.shift();
     return this.#inHand?.message;

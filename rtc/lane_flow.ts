@@ -5,8 +5,8 @@ const KIB = 1024;
 const [FIRST_LIMIT, LEAST_LIMIT, MOST_LIMIT] = [128 * KIB, 64 * KIB, 1024 * KIB];
 /** A frame may take so much longer than the quickest: this factor, and so many milliseconds. */
 const [PATIENCE_FACTOR, PATIENCE_MS] = [1.5, 40];
-/** What becomes of the limit when frames take longer, once for each of their ways. */
-const SLOW_DOWN = 0.8;
+/** When frames take longer, once for each of their ways, the limit gets as much smaller: to this share, at least and at most. */
+const [MOST_SLOW_DOWN, LEAST_SLOW_DOWN] = [0.25, 0.8];
 
 /**
  * How much one of several lanes has under way. What a lane holds back holds up all that comes behind it on the others:
@@ -59,13 +59,15 @@ export class LaneFlow {
   }
 
   #adapt(bytes: number, tookMs: number, now: number): void {
-    if (tookMs <= PATIENCE_FACTOR * this.#quickestMs + PATIENCE_MS) {
+    const patienceMs = PATIENCE_FACTOR * this.#quickestMs + PATIENCE_MS;
+    if (tookMs <= patienceMs) {
       // Twice as much each round trip until it is too much for the first time, then more carefully.
       const more = this.#slowedAt === -Infinity ? bytes : bytes / 8;
       this.#limit = Math.min(MOST_LIMIT, this.#limit + more);
     } else if (now - this.#slowedAt > tookMs) {
       this.#slowedAt = now;
-      this.#limit = Math.max(LEAST_LIMIT, this.#limit * SLOW_DOWN);
+      const share = Math.min(LEAST_SLOW_DOWN, Math.max(MOST_SLOW_DOWN, patienceMs / tookMs));
+      this.#limit = Math.max(LEAST_LIMIT, this.#limit * share);
     }
   }
 }

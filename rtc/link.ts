@@ -99,6 +99,11 @@ export class Link implements Pipe {
     return this.#bytesReceived;
   }
 
+  /** Bytes of frames whose receiver is done with them, in both directions; what was sent again counts once. */
+  get bytesDone(): number {
+    return this.#outbox.bytesDone + this.#inbox.bytesDone;
+  }
+
   /** Bytes that were sent more than once. */
   get bytesResent(): number {
     return this.#outbox.bytesResent;

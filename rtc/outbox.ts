@@ -55,6 +55,7 @@ export class Outbox<Lane> {
   #arrived = 0;
   #consumed = 0;
   #resent = 0;
+  #done = 0;
 
   /** Bytes under way from which on a sender waits. */
   window: number = ONE_LANE_WINDOW_BYTES;
@@ -72,6 +73,11 @@ export class Outbox<Lane> {
   /** Milliseconds from which on a message is late. */
   get #lateMs(): number {
     return 4 * this.#quickestMs + LATE_MS;
+  }
+
+  /** Bytes of frames that the other side is done with. */
+  get bytesDone(): number {
+    return this.#done;
   }
 
   /** Bytes that were sent more than once. */
@@ -142,6 +148,7 @@ export class Outbox<Lane> {
       if (wasSent) this.#quickestMs = Math.min(this.#quickestMs, now - sentAt);
       this.#kept.delete(this.#consumed);
       this.#bytes -= frame.length + MESSAGE_COST;
+      this.#done += frame.length;
       this.#buffers.giveBack(frame.buffer);
     }
     return true;

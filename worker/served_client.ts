@@ -1,7 +1,7 @@
 import { getLogger } from "@logtape/logtape";
 import { reasonOf } from "../config/user_error.ts";
 import { extensionWith } from "../protocol/extension.ts";
-import { type Hello, LINK, LINK_UNKNOWN } from "../protocol/link.ts";
+import { type Hello, LINK, LINK_UNKNOWN, MAX_LANES } from "../protocol/link.ts";
 import type { Offer } from "../protocol/signaling.ts";
 import { Channel, keepAlive } from "../rtc/channel.ts";
 import { readHello } from "../rtc/hello.ts";
@@ -22,8 +22,6 @@ const logger = getLogger(["sleap-rtc", "worker"]);
 const PATIENCE_MS = 180_000;
 /** Keep-alives to clients that have no link, in milliseconds. */
 const KEEP_ALIVE_MS = 2_000;
-/** Connections at once of one client, those that are being made included. */
-const MAX_CHANNELS = 48;
 
 /** The client that is served, and its connections: the first, those it makes when one is lost, and more for speed. */
 export class ServedClient {
@@ -70,7 +68,7 @@ export class ServedClient {
 
   /** Answers another offer of the same client: one more connection for its link. Never throws. */
   async reconnect(signaling: SignalingClient, offer: Offer): Promise<void> {
-    if (this.#ways.size >= MAX_CHANNELS) return;
+    if (this.#ways.size >= MAX_LANES) return;
     try {
       const channel = await this.#answer(signaling, offer);
       const hello = await readHelloOrClose(channel, this.#stop);

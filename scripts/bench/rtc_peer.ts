@@ -106,7 +106,7 @@ async function filesFrom(channel: Channel, path: string): Promise<void> {
   const link = new Link({ id: newLinkId(), patienceMs: 10_000 });
   const began = performance.now();
   await link.join(channel);
-  void keepLanes(link, performance.now() - began, dialMore, NEVER);
+  void keepLanes(link, performance.now() - began, () => peers.get(0)?.rttMs, dialMore, NEVER);
   const { size } = await Deno.stat(path);
   const entry = { name: basename(path), size, open: () => Deno.open(path) };
   const sender = new FilesSender(link, { purpose: "package", key: null, files: [entry] });

@@ -10,6 +10,8 @@ class TestLink implements LoadedLink {
   lanes = 1;
   bytesSent = 0;
   bytesReceived = 0;
+  bytesDone = 0;
+  roundTripMs: number | undefined;
 
   join(): Promise<void> {
     this.lanes++;
@@ -20,12 +22,21 @@ class TestLink implements LoadedLink {
     this.lanes = lanes;
   }
 
-  /** Moves so many bytes in each tenth of a second for so many seconds. */
-  async move(clock: FakeClock, bytesPerTenth: number, seconds: number): Promise<void> {
+  /** Moves so many bytes in each tenth of a second for so many seconds; returns the most lanes meanwhile. */
+  async move(
+    clock: FakeClock,
+    bytesPerTenth: number | (() => number),
+    seconds: number,
+  ): Promise<number> {
+    let most = 0;
     for (let tenth = 0; tenth < 10 * seconds; tenth++) {
-      this.bytesReceived += bytesPerTenth;
+      const bytes = typeof bytesPerTenth === "number" ? bytesPerTenth : bytesPerTenth();
+      this.bytesReceived += bytes;
+      this.bytesDone += bytes;
       await clock.pass(100);
+      most = Math.max(most, this.lanes);
     }
+    return most;
   }
 }
 
@@ -40,7 +51,7 @@ function withLanes(
 ): Promise<void> {
   return FakeClock.use(async (clock) => {
     const [link, over] = [new TestLink(), new AbortController()];
-    const kept = keepLanes(link, roundTripMs, dial, over.signal);
+    const kept = keepLanes(link, roundTripMs, () => link.roundTripMs, dial, over.signal);
     await test(link, clock);
     over.abort();
     await kept;
@@ -68,14 +79,42 @@ Deno.test("lanes: a link is busy that moves its bytes slowly but steadily", () =
     assert.equal(link.lanes, 8);
   }));
 
-Deno.test("lanes: where many do little more are tried, and go again when they do no more", () =>
+Deno.test("lanes: where each loses packets, more of them bring more", () =>
+  withLanes(50, async (link, clock) => {
+    await link.move(clock, () => link.lanes * MIB / 4, 12);
+    assert.equal(link.lanes, 64);
+  }));
+
+Deno.test("lanes: where many do little more they go again, and are tried less and less often", () =>
+  withLanes(50, async (link, clock) => {
+    let trials = 0;
+    for (let second = 0; second < 120; second++) {
+      const before = link.lanes;
+      await link.move(clock, MIB, 1);
+      if (before === 8 && link.lanes === 64) trials++;
+    }
+    assert.ok(trials >= 3 && trials <= 6, String(trials));
+    assert.equal(link.lanes, 8);
+  }));
+
+Deno.test("lanes: what is sent twice is no gain", () =>
   withLanes(50, async (link, clock) => {
     let most = 0;
-    for (let second = 0; second < 12; second++) {
-      await link.move(clock, MIB, 1);
+    for (let tenth = 0; tenth < 70; tenth++) {
+      link.bytesSent += link.lanes * MIB / 4;
+      link.bytesDone += MIB / 4;
+      await clock.pass(100);
       most = Math.max(most, link.lanes);
     }
-    assert.deepEqual([most, link.lanes], [48, 8]);
+    assert.deepEqual([most, link.lanes], [64, 8]);
+  }));
+
+Deno.test("lanes: more are not tried where packets wait, which is a narrow way", () =>
+  withLanes(50, async (link, clock) => {
+    link.roundTripMs = 80;
+    assert.equal(await link.move(clock, MIB, 20), 8);
+    link.roundTripMs = 52;
+    assert.equal(await link.move(clock, MIB, 5), 64);
   }));
 
 Deno.test("lanes: a link without load gives all but one back", () =>

@@ -44,6 +44,12 @@ Deno.test("lane flow: a lane that becomes slow gets less, and more again when it
   assert.ok(under[1_599]! >= 1024 * 1024, String(under[1_599]));
 });
 
+Deno.test("lane flow: a lane that is filled far too full gets much less within a few round trips", () => {
+  const under = drive((round) => round > 400 ? 60 : 1, 440);
+  assert.ok(under[400]! >= 1024 * 1024);
+  assert.ok(under.at(-1)! <= 8 * FRAME, String(under.at(-1)));
+});
+
 Deno.test("lane flow: frames that were never sent cannot arrive, and those that did do not arrive again", () => {
   const flow = new LaneFlow();
   flow.sent(FRAME);

@@ -4,6 +4,7 @@ import {
   formatAck,
   formatFrame,
   formatHello,
+  frameBytes,
   LINK_UNKNOWN,
   ONE_LANE_WINDOW_BYTES,
   parseFrame,
@@ -26,6 +27,11 @@ function messageOf(number: number, size: number, isText: boolean): string | Uint
   const bytes = new Uint8Array(size + 4);
   new DataView(bytes.buffer).setUint32(0, number);
   return bytes.fill(number % 251, 4);
+}
+
+/** Bytes of its frame. */
+function frameLength(message: string | Uint8Array): number {
+  return frameBytes([typeof message === "string" ? new TextEncoder().encode(message) : message]);
 }
 
 const size = fc.oneof({ weight: 4, arbitrary: fc.nat({ max: 300 }) }, fc.nat({ max: KIB_60 }));
@@ -79,8 +85,10 @@ Deno.test("link: every message arrives once and in order, both ways, however lan
       // Who asks for more is done with what came.
       const ends = [lab.client.receive(), lab.worker.receive()];
       await Promise.all([lab.client.flush(), lab.worker.flush()]);
-      for (const { bytesResent } of [lab.client, lab.worker]) {
+      const bytes = [...there, ...back].reduce((sum, message) => sum + frameLength(message), 0);
+      for (const { bytesResent, bytesDone } of [lab.client, lab.worker]) {
         assert.ok(bytesResent <= losses * (ONE_LANE_WINDOW_BYTES + MAX_MESSAGE_BYTES));
+        assert.equal(bytesDone, bytes);
       }
       await lab.close();
       assert.deepEqual(await Promise.all(ends), [undefined, undefined]);
