@@ -1,21 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { WINDOW_BYTES } from "../../protocol/link.ts";
 import { randomSource } from "../../examples/trainer/random.ts";
 import { clientRun, type LabProcess, type WorkerHandle } from "../../scripts/local_lab.ts";
 import { modelIn, namesIn, packageIn, type TestLab, withLab } from "./lab.ts";
-import {
-  bytesOnDisk,
-  channelClient,
-  channelWorker,
-  MIB,
-  readPosition,
-  said,
-  until,
-  WINDOW,
-} from "./transfer.ts";
+import { bytesOnDisk, channelClient, channelWorker, MIB, readPosition, said, until } from "./transfer.ts";
 
 /** What a kill may make go again: a window, what the receiver had not written, and what was read ahead. */
-const AGAIN = WINDOW + MIB + MIB;
+const AGAIN = WINDOW_BYTES + MIB + MIB;
 
 /** Points of a transfer, in bytes, in order. */
 function randomPoints(count: number, size: number, seed: number): number[] {

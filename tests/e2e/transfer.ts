@@ -4,8 +4,6 @@ import type { ClientRun, Credentials, LabProcess, WorkerHandle } from "../../scr
 import { namesIn, startWorker, type TestLab } from "./lab.ts";
 
 export const MIB = 2 ** 20;
-/** Most that is under way at once: what a lost connection makes go again. */
-export const WINDOW = 16 * MIB;
 /** How often files and processes are looked at, in milliseconds; nothing else tells of them. */
 const LOOK_MS = 10;
 /** A state that does not come within so many milliseconds does not come. */
